@@ -1,0 +1,1 @@
+//! The programs are in the directories beside this one.
