@@ -1,0 +1,139 @@
+//! Writes a message into a borrowed slice.
+
+use crate::{
+    Attribute, AttributeType, BufferTooSmall, Class, HEADER_LEN, Integrity, Key, MAGIC_COOKIE, Method,
+    TransactionId, fingerprint, message::message_type,
+};
+
+/// Builds a message in a slice of the caller's. An overflow is remembered, and told once, by [`finish`](Self::finish).
+///
+/// The order is the caller's, except that nothing but MESSAGE-INTEGRITY-SHA256 and FINGERPRINT may follow an integrity
+/// attribute and nothing at all FINGERPRINT: what comes too late is left out (and is a bug that debug builds show).
+#[derive(Debug)]
+pub struct MessageBuilder<'b> {
+    buf: &'b mut [u8],
+    len: usize,
+    id: TransactionId,
+    stage: Stage,
+    overflow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Stage {
+    Attributes,
+    Integrity,
+    IntegritySha256,
+    Fingerprint,
+}
+
+impl<'b> MessageBuilder<'b> {
+    /// Starts a message at the beginning of `buf`.
+    #[must_use]
+    pub fn new(class: Class, method: Method, id: TransactionId, buf: &'b mut [u8]) -> Self {
+        let overflow = buf.len() < HEADER_LEN;
+        if let Some(header) = buf.first_chunk_mut::<HEADER_LEN>() {
+            header[..2].copy_from_slice(&message_type(class, method).to_be_bytes());
+            header[2..4].fill(0);
+            header[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+            header[8..].copy_from_slice(&id.0);
+        }
+        Self { buf, len: HEADER_LEN, id, stage: Stage::Attributes, overflow }
+    }
+
+    /// Appends an attribute, padded with zeros to a multiple of four bytes.
+    #[must_use]
+    pub fn attribute<'a, A: Attribute<'a>>(mut self, attribute: &A) -> Self {
+        debug_assert_eq!(self.stage, Stage::Attributes, "{} comes behind integrity or FINGERPRINT", A::TYPE);
+        if self.stage == Stage::Attributes {
+            let id = self.id;
+            if let Some(value) = self.reserve(A::TYPE, attribute.encoded_len()) {
+                attribute.encode(value, id);
+            }
+        }
+        self
+    }
+
+    /// Appends an attribute if there is one.
+    #[must_use]
+    pub fn maybe<'a, A: Attribute<'a>>(self, attribute: Option<&A>) -> Self {
+        match attribute {
+            Some(attribute) => self.attribute(attribute),
+            None => self,
+        }
+    }
+
+    /// Appends MESSAGE-INTEGRITY: HMAC-SHA1 over all that stands before it.
+    #[must_use]
+    pub fn integrity(self, key: &Key) -> Self {
+        self.integrity_of(Integrity::Sha1, key)
+    }
+
+    /// Appends MESSAGE-INTEGRITY-SHA256: HMAC-SHA256 over all that stands before it.
+    #[must_use]
+    pub fn integrity_sha256(self, key: &Key) -> Self {
+        self.integrity_of(Integrity::Sha256, key)
+    }
+
+    /// Appends the integrity attribute of a given kind.
+    #[must_use]
+    pub fn integrity_of(mut self, kind: Integrity, key: &Key) -> Self {
+        let (attribute, stage, len) = match kind {
+            Integrity::Sha1 => (AttributeType::MESSAGE_INTEGRITY, Stage::Integrity, 20),
+            Integrity::Sha256 => (AttributeType::MESSAGE_INTEGRITY_SHA256, Stage::IntegritySha256, 32),
+        };
+        debug_assert!(self.stage < stage, "{attribute} comes too late");
+        if self.stage >= stage {
+            return self;
+        }
+        let covered = self.len;
+        if self.reserve(attribute, len).is_some() {
+            // The length in the header counts up to the end of this attribute while the HMAC is made.
+            let (text, rest) = self.buf.split_at_mut(covered);
+            key.sign(kind, text, &mut rest[4..4 + len]);
+        }
+        self.stage = stage;
+        self
+    }
+
+    /// Appends FINGERPRINT, the last attribute there can be.
+    #[must_use]
+    pub fn fingerprint(mut self) -> Self {
+        debug_assert!(self.stage < Stage::Fingerprint, "FINGERPRINT twice");
+        if self.stage == Stage::Fingerprint {
+            return self;
+        }
+        let covered = self.len;
+        if self.reserve(AttributeType::FINGERPRINT, 4).is_some() {
+            let value = fingerprint::of(&self.buf[..covered]);
+            self.buf[covered + 4..covered + 8].copy_from_slice(&value.to_be_bytes());
+        }
+        self.stage = Stage::Fingerprint;
+        self
+    }
+
+    /// The length of the finished message, header included.
+    ///
+    /// # Errors
+    /// [`BufferTooSmall`] when the slice, or the 16 bits of a length, could not hold all of it.
+    pub fn finish(self) -> Result<usize, BufferTooSmall> {
+        if self.overflow { Err(BufferTooSmall) } else { Ok(self.len) }
+    }
+
+    /// Writes an attribute's header and padding and the message's new length; returns the place of the value.
+    fn reserve(&mut self, kind: AttributeType, len: usize) -> Option<&mut [u8]> {
+        let padded = len.next_multiple_of(4);
+        let end = self.len + 4 + padded;
+        let total = u16::try_from(end - HEADER_LEN).ok().filter(|_| !self.overflow && end <= self.buf.len());
+        let (Some(total), Ok(length)) = (total, u16::try_from(len)) else {
+            self.overflow = true;
+            return None;
+        };
+        self.buf[2..4].copy_from_slice(&total.to_be_bytes());
+        let attribute = &mut self.buf[self.len..end];
+        self.len = end;
+        attribute[..2].copy_from_slice(&kind.0.to_be_bytes());
+        attribute[2..4].copy_from_slice(&length.to_be_bytes());
+        attribute[4 + len..].fill(0);
+        Some(&mut attribute[4..4 + len])
+    }
+}
