@@ -1,0 +1,62 @@
+//! What a server is told once.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{Authenticator, LiveRelays, PeerPolicy};
+
+/// Settings of a [`Server`](crate::Server). Durations count in whole seconds.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The domain of the credentials, at most 127 characters.
+    pub realm: String,
+    /// Who may use the server.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Which peers clients may reach.
+    pub policy: Arc<dyn PeerPolicy>,
+    /// The relayed transport addresses that are in use, across all workers.
+    pub relays: Arc<LiveRelays>,
+    /// What SOFTWARE says; nothing by default, since it tells attackers more than users.
+    pub software: Option<String>,
+    /// The lifetime of an allocation whose client asks for none, or less: 600 s.
+    pub default_lifetime: Duration,
+    /// The longest lifetime a client gets: 3,600 s.
+    pub max_lifetime: Duration,
+    /// How long a nonce is good for: 3,600 s.
+    pub nonce_lifetime: Duration,
+    /// Allocations in all, for each worker: 100,000.
+    pub max_allocations: usize,
+    /// Allocations of one user, for each worker; no limit by default.
+    pub max_allocations_per_user: Option<usize>,
+    /// Permissions of one allocation: 256.
+    pub max_permissions: usize,
+    /// Channels of one allocation: 256.
+    pub max_channels: usize,
+}
+
+impl Config {
+    /// The settings above, for these users and peers.
+    #[must_use]
+    pub fn new(realm: &str, authenticator: impl Authenticator, policy: impl PeerPolicy) -> Self {
+        Self {
+            realm: realm.to_owned(),
+            authenticator: Arc::new(authenticator),
+            policy: Arc::new(policy),
+            relays: Arc::new(LiveRelays::default()),
+            software: None,
+            default_lifetime: Duration::from_secs(600),
+            max_lifetime: Duration::from_secs(3_600),
+            nonce_lifetime: Duration::from_secs(3_600),
+            max_allocations: 100_000,
+            max_allocations_per_user: None,
+            max_permissions: 256,
+            max_channels: 256,
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("realm", &self.realm).finish_non_exhaustive()
+    }
+}
