@@ -3,8 +3,8 @@
 use std::{io::IoSlice, net::SocketAddr};
 
 use stunner_proto::{
-    Attribute, AttributeType, ChannelData, ChannelNumber, Class, HEADER_LEN, MessageBuilder, Method, TransactionId,
-    attribute::XorPeerAddress,
+    Attribute, AttributeType, ChannelData, ChannelNumber, Class, HEADER_LEN, MessageBuilder, Method,
+    TransactionId, attribute::XorPeerAddress,
 };
 
 /// A Data indication from an IPv6 peer: 20 bytes of header, 24 of XOR-PEER-ADDRESS, and 4 in front of the data.
@@ -36,7 +36,10 @@ impl<'p> Frame<'p> {
     pub fn data_indication(peer: SocketAddr, id: TransactionId, data: &'p [u8]) -> Option<Self> {
         let mut head = [0; MAX_HEAD];
         let address = XorPeerAddress(peer);
-        let len = MessageBuilder::new(Class::Indication, Method::DATA, id, &mut head).attribute(&address).finish().ok()?;
+        let len = MessageBuilder::new(Class::Indication, Method::DATA, id, &mut head)
+            .attribute(&address)
+            .finish()
+            .ok()?;
         let padding = padding(data.len());
         let total = len - HEADER_LEN + 4 + data.len() + usize::from(padding);
         head[2..4].copy_from_slice(&u16::try_from(total).ok()?.to_be_bytes());
@@ -104,11 +107,13 @@ mod tests {
 
     use super::*;
 
-    const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 9);
+    const PEER: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 9);
 
     #[test]
     fn str_02_channel_data_of_five_bytes_is_twelve_on_a_stream_and_nine_in_a_datagram() {
-        let frame = |stream| Frame::channel_data(ChannelNumber::MIN, b"hello", stream).map(|frame| frame.to_vec());
+        let frame =
+            |stream| Frame::channel_data(ChannelNumber::MIN, b"hello", stream).map(|frame| frame.to_vec());
 
         assert_eq!(frame(true).as_deref(), Some(&b"\x40\x00\x00\x05hello\0\0\0"[..]));
         assert_eq!(frame(false).as_deref(), Some(&b"\x40\x00\x00\x05hello"[..]));

@@ -1,0 +1,194 @@
+//! The engine: packets and time in, decisions out. No socket, no clock, no thread, no log.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use stunner_proto::{Message, attribute::ReservationToken, framing::Kind};
+
+use crate::{Client, Closed, Config, Counters, Event, FiveTuple, Frame};
+use nonce::Nonces;
+use table::Table;
+
+mod allocate;
+mod allocation;
+mod channel;
+mod nonce;
+mod permission;
+mod refresh;
+mod refusal;
+mod relay;
+mod request;
+mod response;
+mod table;
+
+pub use allocate::{Accepted, AllocateRequest, Bound, PortWish, Wants};
+pub use refusal::Refusal;
+pub use table::RelayId;
+
+/// The longest response in bytes: what passes every network unfragmented. A longer list of unknown attributes is cut.
+pub const MAX_REPLY: usize = 1232;
+
+/// How many allocations one call of [`Server::handle_timeout`] ends at most, so that packets do not wait for it.
+const MAX_EXPIRIES: usize = 256;
+
+/// A TURN server without sockets.
+///
+/// Give it the packets of clients and peers and the time; carry out what it says. All of its state changes happen in
+/// these calls, so the same calls give the same answers.
+#[derive(Debug)]
+pub struct Server {
+    config: Arc<Config>,
+    start: Instant,
+    rng: StdRng,
+    nonces: Nonces,
+    table: Table,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+/// What is to become of a client's packet.
+#[derive(Debug)]
+#[must_use]
+#[non_exhaustive]
+pub enum Output<'p> {
+    /// Bind what the request wants, then [accept](Server::accept) or [reject](Server::reject) it.
+    Allocate(AllocateRequest),
+    /// Nothing: the packet was dropped, and counted.
+    Drop,
+    /// Send this many bytes of the reply back to the client.
+    Reply(usize),
+    /// Send `data` to `peer` from the relayed transport address of `relay`.
+    ToPeer {
+        /// Whose socket to send from.
+        relay: RelayId,
+        /// Where to.
+        peer: SocketAddr,
+        /// What to send; may be empty.
+        data: &'p [u8],
+        /// Whether the client asked for the DF bit.
+        dont_fragment: bool,
+    },
+}
+
+/// A peer's data on their way to the client that permitted them.
+#[derive(Debug)]
+#[must_use]
+pub struct ToClient<'p> {
+    /// Who gets it.
+    pub client: Client,
+    /// What to send.
+    pub frame: Frame<'p>,
+}
+
+impl Server {
+    /// A server without allocations. `seed` is secret: nonces and transaction IDs come from it.
+    #[must_use]
+    pub fn new(config: Arc<Config>, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let nonces = Nonces::new(&mut rng, millis(config.nonce_lifetime));
+        Self {
+            config,
+            start: now,
+            rng,
+            nonces,
+            table: Table::default(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes in one packet from a client: a datagram, or one frame of a stream. A response is written to `reply`.
+    #[inline]
+    pub fn handle_client<'p>(
+        &mut self,
+        packet: &'p [u8],
+        from: Client,
+        now: Instant,
+        reply: &mut [u8; MAX_REPLY],
+    ) -> Output<'p> {
+        let now = self.time(now);
+        let output = match packet.first().map(|&first| Kind::of(first)) {
+            Some(Kind::ChannelData) => self.channel_data(packet, from, now),
+            Some(Kind::Message) => match Message::parse(packet) {
+                Ok(message) => self.message(message, from, now, reply),
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        output.unwrap_or_else(|| {
+            self.counters.dropped_from_clients += 1;
+            Output::Drop
+        })
+    }
+
+    /// Ends the allocation of a client whose connection ended.
+    pub fn handle_close(&mut self, client: FiveTuple) {
+        if let Some(relay) = self.table.by_tuple(&client) {
+            self.close(relay, Closed::Disconnected);
+        }
+    }
+
+    /// Ends what has expired: at most 256 allocations a call. Call it when [`poll_timeout`](Self::poll_timeout) says so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.time(now);
+        for _ in 0..MAX_EXPIRIES {
+            let Some(relay) = self.table.pop_expired(now) else { break };
+            self.close(relay, Closed::Expired);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.table.next_expiry().map(|at| self.start + Duration::from_millis(at))
+    }
+
+    /// What happened since the last call, oldest first. The socket of what was closed is to be freed.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { allocations: self.table.len() as u64, ..self.counters }
+    }
+
+    /// Whose relayed transport address this is, if it belongs to this server: a packet to it need not leave the process.
+    #[must_use]
+    #[inline]
+    pub fn relay_at(&self, relayed: SocketAddr) -> Option<RelayId> {
+        if self.config.relays.has_address(relayed.ip()) { self.table.by_relayed(relayed) } else { None }
+    }
+
+    /// The relayed transport address behind a handle, as peers see it.
+    #[must_use]
+    pub fn relayed(&self, relay: RelayId) -> Option<SocketAddr> {
+        self.table.get(relay).map(|allocation| allocation.relayed)
+    }
+
+    fn close(&mut self, relay: RelayId, why: Closed) {
+        if let Some(allocation) = self.table.remove(relay) {
+            self.config.relays.set(allocation.relayed, false);
+            let (client, relayed, traffic) = (allocation.client, allocation.relayed, allocation.traffic);
+            self.events.push_back(Event::Closed { relay, client, relayed, why, traffic });
+        }
+    }
+
+    fn time(&self, now: Instant) -> u64 {
+        millis(now.saturating_duration_since(self.start))
+    }
+
+    fn reservation_token(&mut self) -> ReservationToken {
+        ReservationToken(rand::Rng::random(&mut self.rng))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,93 @@
+//! Why a request is not carried out, and what that is on the wire.
+
+use stunner_proto::BadAttribute;
+
+/// Why a request is answered with an error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// An attribute is missing or malformed.
+    #[error("{0}")]
+    BadAttribute(#[from] BadAttribute),
+    /// Attributes that exclude one another, or a channel that is bound otherwise.
+    #[error("Bad Request")]
+    BadRequest,
+    /// No credentials, or wrong ones.
+    #[error("Unauthenticated")]
+    Unauthenticated,
+    /// Policy.
+    #[error("Forbidden")]
+    Forbidden,
+    /// Comprehension-required attributes that the server does not know.
+    #[error("Unknown Attribute")]
+    UnknownAttribute,
+    /// There is no allocation, or there is one already.
+    #[error("Allocation Mismatch")]
+    AllocationMismatch,
+    /// The nonce is no longer valid.
+    #[error("Stale Nonce")]
+    StaleNonce,
+    /// No relayed transport address of this family.
+    #[error("Address Family not Supported")]
+    AddressFamilyNotSupported,
+    /// The allocation belongs to other credentials.
+    #[error("Wrong Credentials")]
+    WrongCredentials,
+    /// Only UDP is relayed.
+    #[error("Unsupported Transport Protocol")]
+    UnsupportedTransport,
+    /// The peer's family is not that of the relayed transport address.
+    #[error("Peer Address Family Mismatch")]
+    PeerAddressFamilyMismatch,
+    /// The user has as many allocations as allowed.
+    #[error("Allocation Quota Reached")]
+    QuotaReached,
+    /// No port, no memory, no room.
+    #[error("Insufficient Capacity")]
+    InsufficientCapacity,
+}
+
+impl Refusal {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::BadAttribute(_) | Self::BadRequest => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
+            Self::UnknownAttribute => 420,
+            Self::AllocationMismatch => 437,
+            Self::StaleNonce => 438,
+            Self::AddressFamilyNotSupported => 440,
+            Self::WrongCredentials => 441,
+            Self::UnsupportedTransport => 442,
+            Self::PeerAddressFamilyMismatch => 443,
+            Self::QuotaReached => 486,
+            Self::InsufficientCapacity => 508,
+        }
+    }
+
+    /// The phrase on the wire: short, so that an answer is no larger than need be.
+    #[must_use]
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::BadAttribute(_) | Self::BadRequest => "Bad Request",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::Forbidden => "Forbidden",
+            Self::UnknownAttribute => "Unknown Attribute",
+            Self::AllocationMismatch => "Allocation Mismatch",
+            Self::StaleNonce => "Stale Nonce",
+            Self::AddressFamilyNotSupported => "Address Family not Supported",
+            Self::WrongCredentials => "Wrong Credentials",
+            Self::UnsupportedTransport => "Unsupported Transport Protocol",
+            Self::PeerAddressFamilyMismatch => "Peer Address Family Mismatch",
+            Self::QuotaReached => "Allocation Quota Reached",
+            Self::InsufficientCapacity => "Insufficient Capacity",
+        }
+    }
+
+    /// Whether the answer carries REALM and NONCE, so that the client can try (again).
+    pub(super) const fn is_challenge(self) -> bool {
+        matches!(self, Self::Unauthenticated | Self::StaleNonce)
+    }
+}
