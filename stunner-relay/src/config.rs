@@ -38,10 +38,16 @@ impl Config {
     /// The settings above, for these users and peers.
     #[must_use]
     pub fn new(realm: &str, authenticator: impl Authenticator, policy: impl PeerPolicy) -> Self {
+        Self::shared(realm, Arc::new(authenticator), Arc::new(policy))
+    }
+
+    /// The same, where users and policy belong to others too.
+    #[must_use]
+    pub fn shared(realm: &str, authenticator: Arc<dyn Authenticator>, policy: Arc<dyn PeerPolicy>) -> Self {
         Self {
             realm: realm.to_owned(),
-            authenticator: Arc::new(authenticator),
-            policy: Arc::new(policy),
+            authenticator,
+            policy,
             relays: Arc::new(LiveRelays::default()),
             software: None,
             default_lifetime: Duration::from_secs(600),

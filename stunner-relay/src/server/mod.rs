@@ -166,6 +166,12 @@ impl Server {
         if self.config.relays.has_address(relayed.ip()) { self.table.by_relayed(relayed) } else { None }
     }
 
+    /// The relayed transport address that a client holds.
+    #[must_use]
+    pub fn relay_of(&self, client: &FiveTuple) -> Option<RelayId> {
+        self.table.by_tuple(client)
+    }
+
     /// The relayed transport address behind a handle, as peers see it.
     #[must_use]
     pub fn relayed(&self, relay: RelayId) -> Option<SocketAddr> {

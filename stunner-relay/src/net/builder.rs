@@ -1,0 +1,373 @@
+//! From settings to a running server.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    rc::Rc,
+    sync::Arc,
+    thread,
+};
+
+use stunner_proto::attribute::AddressFamily;
+use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
+
+use super::{
+    RelayAddress, Shared, TokioNetwork, TurnServer, at,
+    ports::Ports,
+    stream,
+    tokio_network::{bind_listener, bind_tcp},
+    worker::{Parts, SharedReservations, Worker},
+};
+use crate::{Authenticator, Config, DefaultPolicy, ListenerId, LiveRelays, PeerPolicy, Server, Transport};
+
+/// Something to listen on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listener {
+    transport: Transport,
+    address: String,
+}
+
+impl Listener {
+    /// TURN over UDP, for instance on `0.0.0.0:3478` or `[::]:3478`.
+    #[must_use]
+    pub fn udp(address: impl ToString) -> Self {
+        Self { transport: Transport::Udp, address: address.to_string() }
+    }
+
+    /// TURN over TCP.
+    #[must_use]
+    pub fn tcp(address: impl ToString) -> Self {
+        Self { transport: Transport::Tcp, address: address.to_string() }
+    }
+
+    /// Which of the two it is.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn resolve(&self) -> Result<SocketAddr, StartError> {
+        let found = self.address.to_socket_addrs().ok().and_then(|mut found| found.next());
+        found.ok_or_else(|| StartError::BadAddress(self.address.clone()))
+    }
+}
+
+/// Why a server could not be started, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Nothing to listen on.
+    #[error("no listener: a TURN server needs at least one, such as Listener::udp(\"0.0.0.0:3478\")")]
+    NoListener,
+    /// Nobody could use it.
+    #[error("no authenticator: say who may use the server, for instance with StaticUser::new")]
+    NoAuthenticator,
+    /// Not an address.
+    #[error("'{0}' is not an address to listen on; write one such as 0.0.0.0:3478 or [::]:3478")]
+    BadAddress(String),
+    /// Another program has the port.
+    #[error("{0} is in use by another program: stop that one, or choose another port")]
+    Busy(SocketAddr),
+    /// The operating system refuses a listener.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system refuses a relay address.
+    #[error("cannot relay from {ip}: {source}; give an address of this machine")]
+    Relay {
+        /// Which.
+        ip: IpAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The range of ports is empty or begins with 0.
+    #[error("relay ports {0}-{1}: give a range such as 49152-65535")]
+    BadPorts(u16, u16),
+    /// The realm does not fit its attribute.
+    #[error("the realm must have 1 to 127 characters")]
+    BadRealm,
+    /// A thread could not be started.
+    #[error("cannot start a worker: {0}")]
+    Worker(io::Error),
+}
+
+/// The settings of a [`TurnServer`] to be.
+#[must_use]
+pub struct TurnServerBuilder {
+    realm: String,
+    software: Option<String>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    policy: Arc<dyn PeerPolicy>,
+    listeners: Vec<Listener>,
+    addresses: Vec<RelayAddress>,
+    ports: RangeInclusive<u16>,
+    workers: Option<NonZeroUsize>,
+    quota: Option<usize>,
+}
+
+impl Default for TurnServerBuilder {
+    fn default() -> Self {
+        Self {
+            realm: "stunner.l7mp.io".to_owned(),
+            software: None,
+            authenticator: None,
+            policy: Arc::new(DefaultPolicy::new()),
+            listeners: Vec::new(),
+            addresses: Vec::new(),
+            ports: 49_152..=65_535,
+            workers: None,
+            quota: None,
+        }
+    }
+}
+
+impl TurnServerBuilder {
+    /// The domain of the credentials: `stunner.l7mp.io` by default.
+    pub fn realm(mut self, realm: &str) -> Self {
+        realm.clone_into(&mut self.realm);
+        self
+    }
+
+    /// What SOFTWARE says; nothing by default.
+    pub fn software(mut self, software: &str) -> Self {
+        self.software = Some(software.to_owned());
+        self
+    }
+
+    /// Who may use the server. There is no default.
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Which peers clients may reach: public addresses and one another by default.
+    pub fn policy(mut self, policy: impl PeerPolicy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Listens here too.
+    pub fn listen(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Relays from this address: one for IPv4 and one for IPv6. By default those from which this machine reaches others.
+    pub fn relay_address(mut self, address: RelayAddress) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// The ports of relayed transport addresses: 49152 to 65535 by default.
+    pub fn relay_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        self.ports = ports;
+        self
+    }
+
+    /// How many threads relay: as many as there are cores by default.
+    pub fn workers(mut self, workers: NonZeroUsize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// How many allocations one user may have on one worker; no limit by default.
+    pub fn user_quota(mut self, allocations: usize) -> Self {
+        self.quota = Some(allocations);
+        self
+    }
+
+    /// Binds everything and starts the workers.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong and what to do about it. Nothing runs then.
+    pub fn start(mut self) -> Result<TurnServer, StartError> {
+        let workers = self.check()?;
+        let advertised: Vec<IpAddr> = self.addresses.iter().map(RelayAddress::advertised).collect();
+        let relays = Arc::new(LiveRelays::new(&advertised));
+        let config = Arc::new(self.config(relays.clone())?);
+        let shared = Arc::new(Shared::new(relays, workers));
+        let reservations = SharedReservations::<TokioNetwork>::default();
+        let mut bound = Vec::with_capacity(self.listeners.len());
+        for listener in &mut self.listeners {
+            bound.push(Bound::new(listener, workers)?);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let mut server =
+            TurnServer { shared: shared.clone(), listeners: self.listeners, stop, threads: Vec::new() };
+        for index in 0..workers {
+            let seed = Seed {
+                listeners: bound.iter_mut().filter_map(|bound| bound.sockets.pop()).collect(),
+                config: config.clone(),
+                ports: self.ports.clone(),
+                addresses: self.addresses.clone(),
+                shared: shared.clone(),
+                reservations: reservations.clone(),
+                index,
+            };
+            let stopped = stopped.clone();
+            let thread =
+                thread::Builder::new().name(format!("turn-{index}")).spawn(move || seed.run(stopped));
+            server.threads.push(thread.map_err(StartError::Worker)?);
+        }
+        Ok(server)
+    }
+
+    /// Checks the settings and fills in what was left open. Returns the number of workers.
+    fn check(&mut self) -> Result<usize, StartError> {
+        if self.listeners.is_empty() {
+            return Err(StartError::NoListener);
+        }
+        if self.realm.is_empty() || self.realm.chars().count() > 127 {
+            return Err(StartError::BadRealm);
+        }
+        if self.ports.is_empty() || *self.ports.start() == 0 {
+            return Err(StartError::BadPorts(*self.ports.start(), *self.ports.end()));
+        }
+        if self.addresses.is_empty() {
+            let families = [AddressFamily::V4, AddressFamily::V6];
+            self.addresses = families.into_iter().filter_map(RelayAddress::detect).collect();
+        }
+        if self.addresses.is_empty() {
+            self.addresses.push(RelayAddress::bind(IpAddr::from([127, 0, 0, 1])));
+        }
+        for address in &self.addresses {
+            let ip = address.bind;
+            std::net::UdpSocket::bind((ip, 0)).map_err(|source| StartError::Relay { ip, source })?;
+        }
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Ok(self.workers.map_or_else(cores, NonZeroUsize::get))
+    }
+
+    fn config(&self, relays: Arc<LiveRelays>) -> Result<Config, StartError> {
+        let authenticator = self.authenticator.clone().ok_or(StartError::NoAuthenticator)?;
+        let mut config = Config::shared(&self.realm, authenticator, self.policy.clone());
+        config.relays = relays;
+        config.software.clone_from(&self.software);
+        config.max_allocations_per_user = self.quota;
+        Ok(config)
+    }
+}
+
+/// The sockets of one listener: one for each worker.
+struct Bound {
+    sockets: Vec<BoundSocket>,
+}
+
+enum BoundSocket {
+    Udp(std::net::UdpSocket),
+    Tcp(std::net::TcpListener),
+}
+
+impl Bound {
+    /// Binds them all, and writes the port that was chosen back to the listener.
+    fn new(listener: &mut Listener, workers: usize) -> Result<Self, StartError> {
+        let mut address = listener.resolve()?;
+        let udp = listener.transport == Transport::Udp;
+        let shared = workers > 1 && cfg!(unix);
+        if shared {
+            // Workers share a port by SO_REUSEPORT, and so would a second server: first make sure that nobody has it.
+            at(address, BoundSocket::bind(udp, address, false))?;
+        }
+        let mut sockets = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let socket = at(address, BoundSocket::bind(udp, address, shared))?;
+            address = at(address, socket.local_addr())?;
+            sockets.push(socket);
+        }
+        listener.address = address.to_string();
+        Ok(Self { sockets })
+    }
+}
+
+impl BoundSocket {
+    fn bind(udp: bool, address: SocketAddr, shared: bool) -> io::Result<Self> {
+        if udp {
+            bind_listener(address, shared).map(Self::Udp)
+        } else {
+            bind_tcp(address, shared).map(Self::Tcp)
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Tcp(socket) => socket.local_addr(),
+        }
+    }
+}
+
+/// What a worker's thread begins with.
+struct Seed {
+    listeners: Vec<BoundSocket>,
+    config: Arc<Config>,
+    ports: RangeInclusive<u16>,
+    addresses: Vec<RelayAddress>,
+    shared: Arc<Shared>,
+    reservations: SharedReservations<TokioNetwork>,
+    index: usize,
+}
+
+impl Seed {
+    /// The whole life of a worker.
+    fn run(self, mut stopped: watch::Receiver<bool>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a worker has no runtime"),
+        };
+        LocalSet::new().block_on(&runtime, async move {
+            if let Err(error) = self.start() {
+                return tracing::error!(%error, "a worker could not start");
+            }
+            // An error says that the server is gone, which is reason enough to stop.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+    }
+
+    fn start(self) -> io::Result<()> {
+        let mut udp = Vec::new();
+        let mut tcp = Vec::new();
+        for socket in self.listeners {
+            match socket {
+                BoundSocket::Udp(socket) => {
+                    udp.push(Some(Rc::new(UdpSocket::from_std(socket)?)));
+                    tcp.push(None);
+                }
+                BoundSocket::Tcp(socket) => {
+                    udp.push(None);
+                    tcp.push(Some(tokio::net::TcpListener::from_std(socket)?));
+                }
+            }
+        }
+        let network = TokioNetwork;
+        let now = super::Network::now(&network);
+        let worker = Worker::new(Parts {
+            network,
+            server: Server::new(self.config, rand::random(), now),
+            listeners: udp,
+            ports: Ports::new(self.ports, rand::random()),
+            reservations: self.reservations,
+            addresses: self.addresses,
+            shared: self.shared,
+            index: self.index,
+        });
+        worker.start();
+        for (index, socket) in tcp.into_iter().enumerate() {
+            if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
+                tokio::task::spawn_local(stream::accept(worker.clone(), ListenerId(index), socket));
+            }
+        }
+        Ok(())
+    }
+}

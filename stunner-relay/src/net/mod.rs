@@ -1,0 +1,189 @@
+//! The shell: a TURN server on real sockets, one thread for each core.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use stunner_proto::attribute::AddressFamily;
+use tokio::sync::watch;
+
+use crate::{Counters, LiveRelays, Traffic};
+
+mod builder;
+mod ports;
+mod socket;
+mod stream;
+mod tokio_network;
+mod worker;
+
+pub use builder::{Listener, StartError, TurnServerBuilder};
+pub use socket::{Datagram, DatagramSocket, Network, RecvBatch};
+pub use tokio_network::TokioNetwork;
+
+/// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first.
+#[derive(Debug)]
+pub struct TurnServer {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl TurnServer {
+    /// A server to be: give it a realm, users and listeners, then start it.
+    pub fn builder() -> TurnServerBuilder {
+        TurnServerBuilder::default()
+    }
+
+    /// What it listens on, in the order of the builder, with the ports that were chosen where 0 was asked for.
+    #[must_use]
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// What was counted since the start. Allocations are up to date, the rest is at most a second old.
+    #[must_use]
+    pub fn stats(&self) -> Counters {
+        self.shared.total()
+    }
+
+    /// Takes no more allocations, waits until those there are have ended, at most for `grace`, and stops.
+    pub async fn shutdown(mut self, grace: Duration) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        let idle = async {
+            while self.stats().allocations > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, idle).await;
+        let _ = self.stop.send(true);
+        let threads = std::mem::take(&mut self.threads);
+        let _ =
+            tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+    }
+}
+
+impl Drop for TurnServer {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A relayed transport address's IP: the one to bind, and the one that peers are told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RelayAddress {
+    bind: IpAddr,
+    advertise: IpAddr,
+}
+
+impl RelayAddress {
+    /// Binds relayed transport addresses here, and tells peers the same.
+    #[must_use]
+    pub const fn bind(ip: IpAddr) -> Self {
+        Self { bind: ip, advertise: ip }
+    }
+
+    /// Tells peers another address: that of a NAT which maps every port to itself.
+    #[must_use]
+    pub const fn advertise(mut self, ip: IpAddr) -> Self {
+        self.advertise = ip;
+        self
+    }
+
+    /// The address of this machine from which it reaches others, found without sending anything. `None` where there is
+    /// no route for this family.
+    #[must_use]
+    pub fn detect(family: AddressFamily) -> Option<Self> {
+        let (any, far): (SocketAddr, SocketAddr) = match family {
+            AddressFamily::V4 => (([0; 4], 0).into(), ([192, 0, 2, 1], 9).into()),
+            AddressFamily::V6 => (([0; 16], 0).into(), ([0x2001, 0xDB8, 0, 0, 0, 0, 0, 1], 9).into()),
+        };
+        let socket = std::net::UdpSocket::bind(any).ok()?;
+        socket.connect(far).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_unspecified()).then_some(Self::bind(ip))
+    }
+
+    /// What peers are told.
+    #[must_use]
+    pub const fn advertised(&self) -> IpAddr {
+        self.advertise
+    }
+}
+
+/// What the workers of a server share. Nothing here is touched for a packet that is relayed, but the live relays.
+#[derive(Debug)]
+struct Shared {
+    draining: AtomicBool,
+    relays: Arc<LiveRelays>,
+    counters: Mutex<Vec<Counters>>,
+}
+
+impl Shared {
+    fn new(relays: Arc<LiveRelays>, workers: usize) -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            relays,
+            counters: Mutex::new(vec![Counters::default(); workers]),
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn publish(&self, worker: usize, counters: Counters) {
+        let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(published) = all.get_mut(worker) {
+            *published = counters;
+        }
+    }
+
+    fn total(&self) -> Counters {
+        let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().fold(Counters::default(), |a, b| Counters {
+            allocations: a.allocations + b.allocations,
+            opened: a.opened + b.opened,
+            successes: a.successes + b.successes,
+            refusals: a.refusals + b.refusals,
+            dropped_from_clients: a.dropped_from_clients + b.dropped_from_clients,
+            dropped_from_peers: a.dropped_from_peers + b.dropped_from_peers,
+            traffic: Traffic {
+                packets_to_peers: a.traffic.packets_to_peers + b.traffic.packets_to_peers,
+                bytes_to_peers: a.traffic.bytes_to_peers + b.traffic.bytes_to_peers,
+                packets_to_client: a.traffic.packets_to_client + b.traffic.packets_to_client,
+                bytes_to_client: a.traffic.bytes_to_client + b.traffic.bytes_to_client,
+            },
+        })
+    }
+}
+
+/// The time of day, for [`SharedSecret`](crate::SharedSecret).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl crate::TimeSource for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
+    fn unix_seconds(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+}
+
+/// Binds `address`, and says so where that fails.
+fn at<T>(address: SocketAddr, result: io::Result<T>) -> Result<T, StartError> {
+    result.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::Busy(address),
+        _ => StartError::Listen { address, source },
+    })
+}
