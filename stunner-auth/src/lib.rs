@@ -1,1 +1,6 @@
-//! Under construction.
+//! TURN credentials and ICE configurations, compatible with `@l7mp/stunner-auth-lib`.
+#![forbid(unsafe_code)]
+
+mod credentials;
+
+pub use credentials::{expires, password};

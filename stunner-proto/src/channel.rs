@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{Attribute, AttributeType, BadAttribute, TransactionId};
 
-/// The number of a channel: 0x4000 to 0x4FFF.
+/// The number of a channel: 0x4000 to 0x4FFF, and up to 0x7FFF in RFC 5766, which clients still follow.
 ///
 /// See [RFC 8656, section 12](https://www.rfc-editor.org/rfc/rfc8656#section-12).
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -16,10 +16,16 @@ impl ChannelNumber {
     /// The highest number there is.
     pub const MAX: Self = Self(0x4FFF);
 
-    /// `None` outside 0x4000 to 0x4FFF.
+    /// `None` outside 0x4000 to 0x7FFF.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if matches!(number, 0x4000..=0x4FFF) { Some(Self(number)) } else { None }
+        if matches!(number, 0x4000..=0x7FFF) { Some(Self(number)) } else { None }
+    }
+
+    /// Whether RFC 8656 reserves it: 0x5000 to 0x7FFF, so that a first byte tells TURN from other protocols.
+    #[must_use]
+    pub const fn is_reserved(self) -> bool {
+        self.0 > Self::MAX.0
     }
 
     /// The number on the wire.

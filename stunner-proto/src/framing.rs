@@ -10,7 +10,7 @@ pub const MAX_FRAME: usize = HEADER_LEN + 65_532;
 pub enum Kind {
     /// The first two bits are 00: a STUN message, if the rest agrees.
     Message,
-    /// The first byte is 0x40 to 0x4F: a ChannelData message.
+    /// The first two bits are 01: a ChannelData message. From 0x50 on RFC 8656 reserves its number.
     ChannelData,
     /// Anything else.
     Other,
@@ -23,7 +23,7 @@ impl Kind {
     pub const fn of(first: u8) -> Self {
         match first {
             0x00..=0x3F => Self::Message,
-            0x40..=0x4F => Self::ChannelData,
+            0x40..=0x7F => Self::ChannelData,
             _ => Self::Other,
         }
     }

@@ -28,6 +28,9 @@ pub struct Config {
     pub max_allocations: usize,
     /// Allocations of one user, for each worker; no limit by default.
     pub max_allocations_per_user: Option<usize>,
+    /// Whether channel numbers 0x5000 to 0x7FFF may be bound, which RFC 5766 had and RFC 8656 reserves: no by default.
+    /// Older clients choose them, coturn's among them.
+    pub wide_channels: bool,
     /// Permissions of one allocation: 256.
     pub max_permissions: usize,
     /// Channels of one allocation: 256.
@@ -55,6 +58,7 @@ impl Config {
             nonce_lifetime: Duration::from_secs(3_600),
             max_allocations: 100_000,
             max_allocations_per_user: None,
+            wide_channels: false,
             max_permissions: 256,
             max_channels: 256,
         }

@@ -115,6 +115,7 @@ pub struct TurnServerBuilder {
     ports: RangeInclusive<u16>,
     workers: Option<NonZeroUsize>,
     quota: Option<usize>,
+    wide_channels: bool,
 }
 
 impl Default for TurnServerBuilder {
@@ -129,6 +130,7 @@ impl Default for TurnServerBuilder {
             ports: 49_152..=65_535,
             workers: None,
             quota: None,
+            wide_channels: false,
         }
     }
 }
@@ -185,6 +187,12 @@ impl TurnServerBuilder {
     /// How many allocations one user may have on one worker; no limit by default.
     pub fn user_quota(mut self, allocations: usize) -> Self {
         self.quota = Some(allocations);
+        self
+    }
+
+    /// Accepts channel numbers 0x5000 to 0x7FFF too, which RFC 8656 reserves and older clients use, coturn's among them.
+    pub fn wide_channels(mut self) -> Self {
+        self.wide_channels = true;
         self
     }
 
@@ -256,6 +264,7 @@ impl TurnServerBuilder {
         config.relays = relays;
         config.software.clone_from(&self.software);
         config.max_allocations_per_user = self.quota;
+        config.wide_channels = self.wide_channels;
         Ok(config)
     }
 }

@@ -15,7 +15,7 @@ impl Server {
         let allocation = table.get_mut(relay).ok_or(Refusal::AllocationMismatch)?;
         let number = request.message.require::<ChannelNumber>()?;
         let XorPeerAddress(peer) = request.message.require::<XorPeerAddress>()?;
-        if peer.port() == 0 {
+        if peer.port() == 0 || number.is_reserved() && !config.wide_channels {
             return Err(Refusal::BadRequest);
         }
         allocation.channels.check(number, peer, request.now)?;
