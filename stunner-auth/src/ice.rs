@@ -106,12 +106,123 @@ pub fn get_stunner_credentials(
     environment: &Environment,
     now: u64,
 ) -> Result<StunnerCredentials, Error> {
-    if let Ok(config) = read_config(options, environment)
-        && let Ok(found) = credentials(Source::File(&config.auth), options, environment, now)
-    {
-        return Ok(found);
+    Ok(AuthSettings::resolve(options, environment)?.credentials(now))
+}
+
+/// How clients authenticate: what a TURN server and whoever makes its users' credentials must agree about.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct AuthSettings {
+    /// The domain of the credentials.
+    pub realm: String,
+    /// Which credentials.
+    pub kind: AuthKind,
+}
+
+/// Which credentials are in use.
+#[derive(Clone)]
+pub enum AuthKind {
+    /// One username and password for everybody: `plaintext`, or `static`.
+    Plaintext {
+        /// The name.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// The username is the second at which it expires, the password its HMAC: `longterm`, or `ephemeral`.
+    Longterm {
+        /// What the HMAC is made with.
+        secret: String,
+        /// How long credentials are good for, in seconds.
+        duration: i64,
+    },
+}
+
+impl std::fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthSettings").field("realm", &self.realm).finish_non_exhaustive()
     }
-    credentials(Source::Environment, options, environment, now)
+}
+
+impl AuthSettings {
+    /// From the configuration file where there is a good one, else from options, environment and defaults.
+    ///
+    /// # Errors
+    /// [`Error::AuthType`] and [`Error::Duration`].
+    pub fn resolve(options: &Options, environment: &Environment) -> Result<Self, Error> {
+        if let Ok(config) = read_config(options, environment)
+            && let Ok(found) = Self::from(Source::File(&config.auth), options, environment)
+        {
+            return Ok(found);
+        }
+        Self::from(Source::Environment, options, environment)
+    }
+
+    /// Credentials that are good from `now` on, in seconds since 1970.
+    #[must_use]
+    pub fn credentials(&self, now: u64) -> StunnerCredentials {
+        let realm = self.realm.clone();
+        match &self.kind {
+            AuthKind::Plaintext { username, password } => {
+                StunnerCredentials { username: username.clone(), credential: password.clone(), realm }
+            }
+            AuthKind::Longterm { secret, duration } => {
+                let username = now.saturating_add_signed(*duration).to_string();
+                let credential = password(&username, secret.as_bytes());
+                StunnerCredentials { username, credential, realm }
+            }
+        }
+    }
+
+    fn from(source: Source<'_>, options: &Options, environment: &Environment) -> Result<Self, Error> {
+        let value = |option: &Option<String>, file: fn(&Auth) -> &str, variable: &str, default: &str| {
+            let found = match source {
+                Source::File(auth) => Some(file(auth)).filter(|value| !value.is_empty()),
+                Source::Environment => environment.get(variable),
+            };
+            first(option.as_deref(), found, default).to_owned()
+        };
+        let kind =
+            value(&options.auth_type, |auth| &auth.kind, "STUNNER_AUTH_TYPE", "plaintext").to_lowercase();
+        let realm = value(&options.realm, |auth| &auth.realm, "STUNNER_REALM", "stunner.l7mp.io");
+        let kind = match kind.as_str() {
+            "plaintext" | "static" => AuthKind::Plaintext {
+                username: value(
+                    &options.username,
+                    |auth| &auth.credentials.username,
+                    "STUNNER_USERNAME",
+                    "user",
+                ),
+                password: value(
+                    &options.password,
+                    |auth| &auth.credentials.password,
+                    "STUNNER_PASSWORD",
+                    "pass",
+                ),
+            },
+            "longterm" | "ephemeral" | "timewindowed" => {
+                let text = first(options.duration.as_deref(), environment.get("STUNNER_DURATION"), "86400");
+                let secret = value(
+                    &options.secret,
+                    |auth| &auth.credentials.secret,
+                    "STUNNER_SHARED_SECRET",
+                    "my-secret",
+                );
+                AuthKind::Longterm { secret, duration: duration(text)? }
+            }
+            _ => return Err(Error::AuthType(kind)),
+        };
+        Ok(Self { realm, kind })
+    }
+}
+
+/// Whether a configuration file is one that counts. A broken one is passed over silently otherwise, as the Node library
+/// does it.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn check_config_file(path: &Path) -> Result<(), Error> {
+    Config::read(path).map(drop)
 }
 
 /// Where what the options leave open comes from.
@@ -119,42 +230,6 @@ pub fn get_stunner_credentials(
 enum Source<'a> {
     File(&'a Auth),
     Environment,
-}
-
-fn credentials(
-    source: Source<'_>,
-    options: &Options,
-    environment: &Environment,
-    now: u64,
-) -> Result<StunnerCredentials, Error> {
-    let value = |option: &Option<String>, file: fn(&Auth) -> &str, variable: &str, default: &str| {
-        let found = match source {
-            Source::File(auth) => Some(file(auth)).filter(|value| !value.is_empty()),
-            Source::Environment => environment.get(variable),
-        };
-        first(option.as_deref(), found, default).to_owned()
-    };
-    let kind = value(&options.auth_type, |auth| &auth.kind, "STUNNER_AUTH_TYPE", "plaintext").to_lowercase();
-    let realm = value(&options.realm, |auth| &auth.realm, "STUNNER_REALM", "stunner.l7mp.io");
-    match kind.as_str() {
-        "plaintext" | "static" => {
-            let username =
-                value(&options.username, |auth| &auth.credentials.username, "STUNNER_USERNAME", "user");
-            let credential =
-                value(&options.password, |auth| &auth.credentials.password, "STUNNER_PASSWORD", "pass");
-            Ok(StunnerCredentials { username, credential, realm })
-        }
-        "longterm" | "ephemeral" | "timewindowed" => {
-            let secret =
-                value(&options.secret, |auth| &auth.credentials.secret, "STUNNER_SHARED_SECRET", "my-secret");
-            let text = first(options.duration.as_deref(), environment.get("STUNNER_DURATION"), "86400");
-            let duration = duration(text)?;
-            let username = now.saturating_add_signed(duration).to_string();
-            let credential = password(&username, secret.as_bytes());
-            Ok(StunnerCredentials { username, credential, realm })
-        }
-        _ => Err(Error::AuthType(kind)),
-    }
 }
 
 /// The whole number that a text begins with, as JavaScript's `parseInt` reads it; zero counts as the default.
@@ -175,7 +250,7 @@ fn from_listeners(
     environment: &Environment,
     now: u64,
 ) -> Result<IceConfig, Error> {
-    let credentials = credentials(Source::File(&config.auth), options, environment, now)?;
+    let credentials = AuthSettings::from(Source::File(&config.auth), options, environment)?.credentials(now);
     let listeners = config.listeners.as_deref().ok_or(Error::NoListeners)?;
     let server = |listener: &Listener| {
         let address = Some(listener.public_address.as_str()).filter(|address| !address.is_empty());

@@ -23,6 +23,9 @@ pub use credentials::{expires, password};
 #[cfg(feature = "config")]
 pub use error::Error;
 #[cfg(feature = "config")]
-pub use ice::{IceConfig, IceServer, StunnerCredentials, get_ice_config, get_stunner_credentials};
+pub use ice::{
+    AuthKind, AuthSettings, IceConfig, IceServer, StunnerCredentials, check_config_file, get_ice_config,
+    get_stunner_credentials,
+};
 #[cfg(feature = "config")]
 pub use options::{Environment, Options};
