@@ -1,0 +1,218 @@
+//! The web server: the page, the signaling, and what a cluster asks for.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use stunner_relay::TurnServer;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+use warp::{Filter, Reply, filters::BoxedFilter, http::header};
+
+use crate::{
+    certificate, ice,
+    options::Settings,
+    signaling::{IceSource, MAX_FRAME, Signaling, ended},
+};
+
+/// How long a client may take for a TLS handshake, or for the head of a request.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Connections at a time; more wait in the kernel.
+const MAX_CONNECTIONS: usize = 4_096;
+
+/// How long open connections get to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A running web server.
+pub(crate) struct Web {
+    address: SocketAddr,
+    tls: bool,
+    certificate: Option<PathBuf>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Web {
+    /// Where the page is: on this machine first, then on its network.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let url = |host: String| format!("{scheme}://{host}:{}/", self.address.port());
+        let mut urls = vec![url("localhost".to_owned())];
+        if !self.address.ip().is_unspecified() {
+            return vec![url(SocketAddr::new(self.address.ip(), 0)
+                .to_string()
+                .trim_end_matches(":0")
+                .to_owned())];
+        }
+        let others = ice::own_addresses().into_iter().filter(|ip| !ip.is_loopback() && ip.is_ipv4());
+        urls.extend(others.map(|ip| url(ip.to_string())));
+        urls
+    }
+
+    /// Where the certificate is that was made here.
+    pub(crate) fn certificate(&self) -> Option<std::path::Display<'_>> {
+        self.certificate.as_deref().map(std::path::Path::display)
+    }
+
+    /// Waits until all connections are closed.
+    pub(crate) async fn ended(self) {
+        // A task that panicked has ended too.
+        let _ = self.task.await;
+    }
+}
+
+/// Binds and serves until `stopped` says so.
+pub(crate) async fn start(
+    settings: &Settings,
+    ice: IceSource,
+    turn: Option<Arc<TurnServer>>,
+    stopped: watch::Receiver<bool>,
+) -> Result<Web, String> {
+    let (acceptor, certificate) = if settings.tls {
+        let (config, made) = certificate::load(settings)?;
+        (Some(TlsAcceptor::from(config)), made)
+    } else {
+        (None, None)
+    };
+    let listener = TcpListener::bind(settings.web).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{} is in use by another program: stop that one, or choose another port, such as --as-uri https://0.0.0.0:9443/",
+            settings.web
+        ),
+        _ => format!("cannot listen on {}: {error}; give an address of this machine with --as-uri", settings.web),
+    })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let weak = turn.as_ref().map(Arc::downgrade);
+    let routes = routes(Signaling::new(ice, stopped.clone()), move || {
+        weak.as_ref()?.upgrade().map(|turn| turn.stats())
+    });
+    let task = tokio::spawn(serve(listener, acceptor, routes, stopped));
+    Ok(Web { address, tls: settings.tls, certificate, task })
+}
+
+async fn serve(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    routes: BoxedFilter<(Box<dyn Reply>,)>,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, acceptor.clone(), routes.clone(), stopped.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = ended(stopped.clone()) => break,
+        }
+    }
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(GRACE, all).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    routes: BoxedFilter<(Box<dyn Reply>,)>,
+    stopped: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    match acceptor {
+        None => http(stream, routes, stopped).await,
+        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => http(stream, routes, stopped).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+            Err(_) => tracing::debug!("no TLS in time"),
+        },
+    }
+}
+
+async fn http<S>(stream: S, routes: BoxedFilter<(Box<dyn Reply>,)>, stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    let service = TowerToHyperService::new(warp::service(routes));
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = ended(stopped) => served.as_mut().graceful_shutdown(),
+    }
+    let _ = served.await;
+}
+
+/// The files of the page, part of the program.
+const FILES: &[(&str, &str, &str)] = &[
+    ("", "text/html; charset=utf-8", include_str!("static/index.html")),
+    ("call.js", "text/javascript; charset=utf-8", include_str!("static/call.js")),
+    ("media.js", "text/javascript; charset=utf-8", include_str!("static/media.js")),
+    ("stats.js", "text/javascript; charset=utf-8", include_str!("static/stats.js")),
+    ("ticker.js", "text/javascript; charset=utf-8", include_str!("static/ticker.js")),
+    ("style.css", "text/css; charset=utf-8", include_str!("static/style.css")),
+];
+
+/// Nothing but this server's own files, and nobody may frame the page.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; img-src 'self' data:; \
+                      frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+fn routes(
+    signaling: Signaling,
+    stats: impl Fn() -> Option<stunner_relay::Counters> + Clone + Send + Sync + 'static,
+) -> BoxedFilter<(Box<dyn Reply>,)> {
+    let users = signaling.clone();
+    let socket = warp::path!("one2one").and(warp::ws()).and(warp::header::optional::<String>("host")).map(
+        move |socket: warp::ws::Ws, host: Option<String>| {
+            let signaling = signaling.clone();
+            let socket = socket.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
+            Box::new(socket.on_upgrade(move |socket| signaling.serve(socket, host))) as Box<dyn Reply>
+        },
+    );
+    let health = warp::path!("healthz").map(|| Box::new("ok\n") as Box<dyn Reply>);
+    let stats = warp::path!("stats").map(move || {
+        let turn = stats().map(|counters| {
+            serde_json::json!({
+                "allocations": counters.allocations,
+                "opened": counters.opened,
+                "refusals": counters.refusals,
+                "packetsToPeers": counters.traffic.packets_to_peers,
+                "bytesToPeers": counters.traffic.bytes_to_peers,
+                "packetsToClients": counters.traffic.packets_to_client,
+                "bytesToClients": counters.traffic.bytes_to_client,
+                "droppedFromClients": counters.dropped_from_clients,
+                "droppedFromPeers": counters.dropped_from_peers,
+            })
+        });
+        let all = serde_json::json!({ "users": users.users(), "turn": turn });
+        Box::new(warp::reply::json(&all)) as Box<dyn Reply>
+    });
+    let files = warp::path::tail().and_then(|path: warp::path::Tail| async move { file(path.as_str()) });
+    socket.or(health).unify().or(stats).unify().or(warp::get().and(files)).unify().boxed()
+}
+
+fn file(path: &str) -> Result<Box<dyn Reply>, warp::Rejection> {
+    let name = if path == "index.html" { "" } else { path };
+    let (_, kind, text) =
+        FILES.iter().find(|(file, ..)| *file == name).ok_or_else(warp::reject::not_found)?;
+    let reply = warp::reply::with_header(*text, header::CONTENT_TYPE, *kind);
+    let reply = warp::reply::with_header(reply, header::CONTENT_SECURITY_POLICY, POLICY);
+    let reply = warp::reply::with_header(reply, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    let reply = warp::reply::with_header(reply, header::REFERRER_POLICY, "no-referrer");
+    Ok(Box::new(warp::reply::with_header(reply, header::CACHE_CONTROL, "no-cache")))
+}

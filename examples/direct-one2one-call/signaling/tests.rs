@@ -1,0 +1,1 @@
+//! Signaling over real WebSockets.
