@@ -1,0 +1,167 @@
+//! The one-to-one call in a real browser: two pages, fake cameras, and everything through the relay.
+
+use serde_json::Value;
+
+#[path = "browser/chromium.rs"]
+mod chromium;
+#[path = "browser/program.rs"]
+mod program;
+
+use chromium::{Chromium, Page};
+use program::Program;
+
+const UDP: [(&str, &str); 2] = [("STUNNER_TRANSPORT_UDP_ENABLE", "1"), ("STUNNER_TRANSPORT_TCP_ENABLE", "0")];
+const TCP: [(&str, &str); 2] = [("STUNNER_TRANSPORT_UDP_ENABLE", "0"), ("STUNNER_TRANSPORT_TCP_ENABLE", "1")];
+
+/// Two pages of one program, registered as alice and bob.
+struct Pair {
+    browser: Chromium,
+    alice: Page,
+    bob: Page,
+    _program: Program,
+}
+
+impl Pair {
+    async fn start(environment: &[(&str, &str)]) -> Self {
+        let program = Program::start(environment);
+        let browser = Chromium::start().await;
+        let bob = browser.open(&format!("{}?name=bob&register=1", program.url)).await;
+        browser.until(&bob, "window.call.state().registered").await;
+        let alice = browser.open(&format!("{}?name=alice&peer=bob&register=1", program.url)).await;
+        browser.until(&alice, "window.call.state().registered").await;
+        Self { browser, alice, bob, _program: program }
+    }
+
+    async fn press(&self, page: &Page, id: &str) {
+        self.browser.value(page, &format!("document.getElementById('{id}').click()")).await;
+    }
+
+    /// Calls, accepts, and waits until both sides say so.
+    async fn call(&self) {
+        self.press(&self.alice, "call").await;
+        self.browser.until(&self.bob, "!document.getElementById('ringing').hidden").await;
+        self.press(&self.bob, "accept").await;
+        for page in [&self.alice, &self.bob] {
+            self.browser.until(page, "window.call.state().call === 'running'").await;
+            self.browser.until(page, "window.call.state().stats?.framesDecoded > 20").await;
+        }
+    }
+
+    async fn stats(&self, page: &Page) -> Value {
+        self.browser.value(page, "window.call.state().stats").await
+    }
+
+    /// How many allocations the server has.
+    async fn allocations(&self) -> Value {
+        self.browser
+            .value(&self.alice, "fetch('/stats').then(r => r.json()).then(s => s.turn.allocations)")
+            .await
+    }
+}
+
+/// What a corner of the remote picture adds up to.
+const PIXELS: &str = "(() => { const v = document.getElementById('videoOutput'); const c = document.createElement('canvas'); \
+    c.width = 160; c.height = 120; const g = c.getContext('2d'); g.drawImage(v, 0, 0, 160, 120); \
+    return g.getImageData(0, 0, 160, 120).data.reduce((a, b, i) => (a * 31 + b * (i % 7 + 1)) % 1000000007, 0); })()";
+
+async fn a_call_is_relayed_both_ways(environment: &[(&str, &str)], protocol: &str) {
+    let pair = Pair::start(environment).await;
+    pair.call().await;
+
+    for page in [&pair.alice, &pair.bob] {
+        let before = pair.stats(page).await;
+        let picture = pair.browser.value(page, PIXELS).await;
+        pair.browser
+            .until(
+                page,
+                &format!("window.call.state().stats.framesDecoded > {} + 10", before["framesDecoded"]),
+            )
+            .await;
+        let after = pair.stats(page).await;
+
+        assert_eq!((&after["local"], &after["remote"]), (&"relay".into(), &"relay".into()), "{after}");
+        assert_eq!(after["relayProtocol"], protocol);
+        assert!(after["bytesSent"].as_u64() > before["bytesSent"].as_u64(), "{before} {after}");
+        assert!(after["bytesReceived"].as_u64() > before["bytesReceived"].as_u64(), "{before} {after}");
+        assert_ne!(pair.browser.value(page, PIXELS).await, picture, "the picture stands still");
+    }
+    assert!(pair.allocations().await.as_u64() >= Some(2));
+    if let Ok(path) = std::env::var("STUNNER_SCREENSHOT") {
+        std::fs::write(path, pair.browser.screenshot(&pair.alice).await)
+            .expect("a file to write the picture to");
+    }
+
+    pair.press(&pair.alice, "terminate").await;
+    pair.browser.until(&pair.bob, "window.call.state().call === 'none'").await;
+    let gone = "fetch('/stats').then(r => r.json()).then(s => s.turn.allocations === 0)";
+    let none = format!(
+        "(async () => {{ for (let i = 0; i < 100; i++) {{ if (await {gone}) return true; await new Promise(r => setTimeout(r, 100)); }} return false; }})()"
+    );
+    assert_eq!(pair.browser.value(&pair.alice, &none).await, Value::Bool(true), "allocations are left over");
+    pair.browser.close().await;
+}
+
+#[tokio::test]
+async fn chromium_calls_through_the_relay_over_udp() {
+    a_call_is_relayed_both_ways(&UDP, "udp").await;
+}
+
+#[tokio::test]
+async fn chromium_calls_through_the_relay_over_tcp() {
+    a_call_is_relayed_both_ways(&TCP, "tcp").await;
+}
+
+#[tokio::test]
+async fn a_call_can_be_declined_cancelled_and_made_again() {
+    let pair = Pair::start(&UDP).await;
+    let (browser, alice, bob) = (&pair.browser, &pair.alice, &pair.bob);
+
+    pair.press(alice, "call").await;
+    browser
+        .until(bob, "!document.getElementById('ringing').hidden && document.title.includes('alice')")
+        .await;
+    pair.press(bob, "decline").await;
+    browser.until(alice, "window.call.state().call === 'none'").await;
+    browser.until(alice, "document.getElementById('notice').textContent.includes('user declined')").await;
+
+    pair.press(alice, "call").await;
+    browser.until(bob, "!document.getElementById('ringing').hidden").await;
+    pair.press(alice, "terminate").await;
+    browser
+        .until(bob, "document.getElementById('ringing').hidden && window.call.state().call === 'none'")
+        .await;
+
+    pair.call().await;
+}
+
+#[tokio::test]
+async fn an_unknown_peer_and_a_taken_name_are_said_in_words() {
+    let pair = Pair::start(&UDP).await;
+    let browser = &pair.browser;
+
+    browser.value(&pair.alice, "document.getElementById('peer').value = 'nobody'").await;
+    pair.press(&pair.alice, "call").await;
+    browser
+        .until(
+            &pair.alice,
+            "document.getElementById('notice').textContent.includes('User nobody is not registered')",
+        )
+        .await;
+
+    browser.value(&pair.alice, "document.getElementById('name').value = 'bob'").await;
+    pair.press(&pair.alice, "register").await;
+    browser
+        .until(&pair.alice, "document.getElementById('notice').textContent.includes('already registered')")
+        .await;
+}
+
+#[tokio::test]
+async fn a_page_whose_socket_drops_connects_and_registers_again() {
+    let pair = Pair::start(&UDP).await;
+
+    pair.browser.value(&pair.bob, "window.call.socket().close()").await;
+    pair.browser.until(&pair.bob, "document.body.dataset.registration === 'lost'").await;
+    pair.browser.until(&pair.bob, "window.call.state().registered").await;
+
+    pair.call().await;
+}
