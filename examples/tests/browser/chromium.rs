@@ -29,7 +29,8 @@ impl Chromium {
             .expect("chromedriver is installed");
         let mut lines =
             BufReader::new(driver.stdout.take().expect("an output")).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once("successfully on port ").map(|(_, port)| port.to_owned()));
+        let port =
+            lines.find_map(|line| line.split_once("successfully on port ").map(|(_, port)| port.to_owned()));
         std::thread::spawn(move || lines.for_each(drop));
         let port = port.expect("a port").trim_end_matches('.').to_owned();
         let options = json!({
