@@ -159,7 +159,6 @@ fn signed_vectors_are_written_byte_for_byte() {
             .attribute(&Nonce::new("0123456789abcdef").unwrap())
             .integrity(&md5)
             .fingerprint()
-            .fingerprint()
     });
     let short = key("short-term").unwrap();
     let user = Username::new("evtj:h6vY").unwrap();
