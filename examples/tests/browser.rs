@@ -25,7 +25,7 @@ impl Pair {
     async fn start(environment: &[(&str, &str)]) -> Self {
         let program = Program::start(environment);
         let browser = Chromium::start().await;
-        let bob = browser.open(&format!("{}?name=bob&register=1", program.url)).await;
+        let bob = browser.open(&format!("{}?name=bob&register=1&media=test", program.url)).await;
         browser.until(&bob, "window.call.state().registered").await;
         let alice = browser.open(&format!("{}?name=alice&peer=bob&register=1", program.url)).await;
         browser.until(&alice, "window.call.state().registered").await;

@@ -1,1 +1,124 @@
-//! Fuzz.
+//! The fuzz targets: each takes any bytes, and panics where something is wrong. Stable Rust replays them in its tests.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use stunner_proto::{
+    Attribute, AttributeType, ChannelData, Class, Fingerprint, Key, Message, MessageBuilder,
+    attribute::{
+        AddressErrorCode, AlternateServer, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce, Realm,
+        RequestedAddressFamily, RequestedTransport, ReservationToken, Software, UnknownAttributes, Username,
+        XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    },
+    framing::{MAX_FRAME, frame_len},
+};
+use stunner_relay::{
+    Bound, Client, Config, FiveTuple, ListenerId, LiveRelays, MAX_REPLY, Output, RelayOnly, Server,
+    StaticUser, Transport,
+};
+
+/// A message is parsed, every attribute decoded, and what was decoded is the same when it is written and read again.
+pub fn message(bytes: &[u8]) {
+    let _ = ChannelData::parse(bytes);
+    let Ok(message) = Message::parse(bytes) else { return };
+    assert_eq!(message.as_bytes().len(), bytes.len());
+    assert!(message.authenticate(&Key::new(b"nobody has this key")).is_err());
+    if message.fingerprint() == Fingerprint::Right {
+        assert!(message.contains(AttributeType::FINGERPRINT));
+    }
+    again::<Username<'_>>(&message);
+    again::<Realm<'_>>(&message);
+    again::<Nonce<'_>>(&message);
+    again::<Software<'_>>(&message);
+    again::<ErrorCode<'_>>(&message);
+    again::<AddressErrorCode<'_>>(&message);
+    again::<UnknownAttributes<'_>>(&message);
+    again::<Data<'_>>(&message);
+    again::<Lifetime>(&message);
+    again::<EvenPort>(&message);
+    again::<RequestedTransport>(&message);
+    again::<RequestedAddressFamily>(&message);
+    again::<ReservationToken>(&message);
+    again::<MappedAddress>(&message);
+    again::<AlternateServer>(&message);
+    again::<XorMappedAddress>(&message);
+    again::<XorPeerAddress>(&message);
+    again::<XorRelayedAddress>(&message);
+}
+
+/// Writes an attribute that was read, and reads it again.
+fn again<'a, A: Attribute<'a>>(message: &Message<'a>) {
+    let Ok(Some(found)) = message.get::<A>() else { return };
+    let mut buffer = vec![0; 70_000];
+    let id = message.transaction_id();
+    let built =
+        MessageBuilder::new(Class::Request, message.method(), id, &mut buffer).attribute(&found).finish();
+    let Ok(len) = built else { return };
+    assert!(Message::parse(&buffer[..len]).is_ok_and(|message| message.contains(A::TYPE)));
+}
+
+/// A stream is cut into frames; each is at least four bytes long and no longer than the longest there can be.
+pub fn framing(bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Ok(Some(len)) = frame_len(rest) {
+        assert!((4..=MAX_FRAME).contains(&len));
+        let Some(tail) = rest.get(len..) else { return };
+        rest = tail;
+    }
+}
+
+/// A server takes in packets of two clients and of a peer. Each packet gives at most one, a reply is never longer than
+/// promised, and nothing is allocated for who has no credentials.
+pub fn server(bytes: &[u8]) {
+    let mut config = Config::new("realm", StaticUser::new("user", "pass"), RelayOnly::new());
+    let address = SocketAddr::from(([192, 0, 2, 1], 3478));
+    config.relays = Arc::new(LiveRelays::new(&[address.ip()]));
+    let start = some_instant();
+    let mut server = Server::new(Arc::new(config), [1; 32], start);
+    let mut now = start;
+    let mut rest = bytes;
+    while let Some((&[who, len], tail)) = rest.split_first_chunk::<2>() {
+        let (packet, tail) = tail.split_at(usize::from(len).min(tail.len()));
+        rest = tail;
+        now += Duration::from_secs(u64::from(who >> 4));
+        let client = SocketAddr::from(([198, 51, 100, who & 1], 4000));
+        let tuple = FiveTuple { client, server: address, transport: Transport::Udp };
+        let from = Client { tuple, listener: ListenerId(0), link: 0 };
+        let mut reply = [0; MAX_REPLY];
+        match server.handle_client(packet, from, now, &mut reply) {
+            Output::Reply(len) => assert!(Message::parse(&reply[..len]).is_ok()),
+            Output::Allocate(request) => {
+                let bound = Bound { relayed: SocketAddr::new(address.ip(), 50_000 + u16::from(who)) };
+                let accepted = server.accept(request, bound, now, &mut reply);
+                assert!(Message::parse(&reply[..accepted.reply]).is_ok());
+            }
+            _ => {}
+        }
+        server.handle_timeout(now);
+        assert!(server.poll_timeout().is_none_or(|at| at > now));
+    }
+    assert_eq!(server.counters().traffic.packets_to_peers, 0);
+}
+
+/// A configuration file and everything that is made of it.
+pub fn config(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let environment: stunner_auth::Environment =
+            text.lines().filter_map(|line| line.split_once('=')).collect();
+        let mut options = stunner_auth::Options::default();
+        options.config_file = Some("/dev/null".to_owned());
+        if let Ok(ice) = stunner_auth::get_ice_config(&options, &environment, 1_700_000_000) {
+            assert!(ice.ice_servers.iter().all(|server| server.url.starts_with("turn:")));
+        }
+        let _ = stunner_auth::expires(text);
+        let _ = stunner_auth::check_config(text);
+    }
+}
+
+/// Some instant to count from.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant can be made in no other way, and only differences count"
+)]
+fn some_instant() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -225,6 +225,14 @@ pub fn check_config_file(path: &Path) -> Result<(), Error> {
     Config::read(path).map(drop)
 }
 
+/// The same for the text of a configuration file.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn check_config(text: &str) -> Result<(), Error> {
+    Config::parse(text).map(drop)
+}
+
 /// Where what the options leave open comes from.
 #[derive(Clone, Copy)]
 enum Source<'a> {

@@ -24,8 +24,8 @@ pub use credentials::{expires, password};
 pub use error::Error;
 #[cfg(feature = "config")]
 pub use ice::{
-    AuthKind, AuthSettings, IceConfig, IceServer, StunnerCredentials, check_config_file, get_ice_config,
-    get_stunner_credentials,
+    AuthKind, AuthSettings, IceConfig, IceServer, StunnerCredentials, check_config, check_config_file,
+    get_ice_config, get_stunner_credentials,
 };
 #[cfg(feature = "config")]
 pub use options::{Environment, Options};

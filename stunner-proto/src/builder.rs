@@ -1,8 +1,8 @@
 //! Writes a message into a borrowed slice.
 
 use crate::{
-    Attribute, AttributeType, BufferTooSmall, Class, HEADER_LEN, Integrity, Key, MAGIC_COOKIE, Method,
-    TransactionId, fingerprint, message::message_type,
+    Attribute, AttributeType, BufferTooSmall, Class, HEADER_LEN, Integrity, Key, MAGIC_COOKIE, Message,
+    Method, TransactionId, fingerprint, message::message_type,
 };
 
 /// Builds a message in a slice of the caller's. An overflow is remembered, and told once, by [`finish`](Self::finish).
@@ -16,6 +16,7 @@ pub struct MessageBuilder<'b> {
     id: TransactionId,
     stage: Stage,
     overflow: bool,
+    padding: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -37,7 +38,35 @@ impl<'b> MessageBuilder<'b> {
             header[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
             header[8..].copy_from_slice(&id.0);
         }
-        Self { buf, len: HEADER_LEN, id, stage: Stage::Attributes, overflow }
+        Self { buf, len: HEADER_LEN, id, stage: Stage::Attributes, overflow, padding: 0 }
+    }
+
+    /// Starts a response to a request: its method and its transaction ID.
+    ///
+    /// ```
+    /// use stunner_proto::{Class, Message, MessageBuilder, Method, TransactionId, attribute::ErrorCode};
+    ///
+    /// let mut request = [0; 20];
+    /// MessageBuilder::new(Class::Request, Method::ALLOCATE, TransactionId([7; 12]), &mut request).finish()?;
+    /// let request = Message::parse(&request)?;
+    ///
+    /// let mut buffer = [0; 64];
+    /// let length = MessageBuilder::response(&request, Class::ErrorResponse, &mut buffer)
+    ///     .attribute(&ErrorCode::BAD_REQUEST)
+    ///     .finish()?;
+    /// assert_eq!(Message::parse(&buffer[..length])?.transaction_id(), request.transaction_id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn response(request: &Message<'_>, class: Class, buf: &'b mut [u8]) -> Self {
+        Self::new(class, request.method(), request.transaction_id(), buf)
+    }
+
+    /// Fills attributes up with this byte from here on: RFC 8489 wants zeros, test vectors may want spaces.
+    #[must_use]
+    pub const fn padding(mut self, byte: u8) -> Self {
+        self.padding = byte;
+        self
     }
 
     /// Appends an attribute, padded with zeros to a multiple of four bytes.
@@ -76,10 +105,25 @@ impl<'b> MessageBuilder<'b> {
 
     /// Appends the integrity attribute of a given kind.
     #[must_use]
-    pub fn integrity_of(mut self, kind: Integrity, key: &Key) -> Self {
-        let (attribute, stage, len) = match kind {
-            Integrity::Sha1 => (AttributeType::MESSAGE_INTEGRITY, Stage::Integrity, 20),
-            Integrity::Sha256 => (AttributeType::MESSAGE_INTEGRITY_SHA256, Stage::IntegritySha256, 32),
+    pub fn integrity_of(self, kind: Integrity, key: &Key) -> Self {
+        match kind {
+            Integrity::Sha1 => self.sign(kind, key, 20),
+            Integrity::Sha256 => self.sign(kind, key, 32),
+        }
+    }
+
+    /// Appends MESSAGE-INTEGRITY-SHA256 cut to `len` bytes, where both sides agreed to it (RFC 8489, section 14.6).
+    ///
+    /// `len` is brought to what is allowed, downwards: 32, 28, 24, 20 or 16.
+    #[must_use]
+    pub fn integrity_truncated(self, key: &Key, len: usize) -> Self {
+        self.sign(Integrity::Sha256, key, len.clamp(16, 32) & !3)
+    }
+
+    fn sign(mut self, kind: Integrity, key: &Key, len: usize) -> Self {
+        let (attribute, stage) = match kind {
+            Integrity::Sha1 => (AttributeType::MESSAGE_INTEGRITY, Stage::Integrity),
+            Integrity::Sha256 => (AttributeType::MESSAGE_INTEGRITY_SHA256, Stage::IntegritySha256),
         };
         debug_assert!(self.stage < stage, "{attribute} comes too late");
         if self.stage >= stage {
@@ -133,7 +177,7 @@ impl<'b> MessageBuilder<'b> {
         self.len = end;
         attribute[..2].copy_from_slice(&kind.0.to_be_bytes());
         attribute[2..4].copy_from_slice(&length.to_be_bytes());
-        attribute[4 + len..].fill(0);
+        attribute[4 + len..].fill(self.padding);
         Some(&mut attribute[4..4 + len])
     }
 }

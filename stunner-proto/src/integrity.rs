@@ -14,7 +14,7 @@ use crate::{AttributeType, IntegrityError, Message};
 pub enum Integrity {
     /// MESSAGE-INTEGRITY: HMAC-SHA1, 20 bytes.
     Sha1,
-    /// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256, 32 bytes.
+    /// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256, 32 bytes, or cut to 16, 20, 24 or 28 where both sides agreed to it.
     Sha256,
 }
 
@@ -29,6 +29,9 @@ pub struct Key {
 
 impl Key {
     /// The key of a long-term credential by MD5, which every client knows (RFC 8489, section 9.2.2).
+    ///
+    /// Zeros at the end of the three, and quotes around name and realm, are not part of them. All three are as
+    /// OpaqueString prepares them, which leaves printable ASCII as it is.
     ///
     /// ```
     /// # use stunner_proto::Key;
@@ -63,14 +66,15 @@ impl Key {
         }
     }
 
-    /// Writes the HMAC of `text` to `value`: 20 or 32 bytes.
+    /// Writes the HMAC of `text` to `value`, as many bytes as it has room for: 20, or 16 to 32.
     pub(crate) fn sign(&self, kind: Integrity, text: &[u8], value: &mut [u8]) {
+        let len = value.len();
         match kind {
             Integrity::Sha1 => {
-                value.copy_from_slice(&self.sha1.clone().chain_update(text).finalize().into_bytes());
+                value.copy_from_slice(&self.sha1.clone().chain_update(text).finalize().into_bytes()[..len]);
             }
             Integrity::Sha256 => {
-                value.copy_from_slice(&self.sha256.clone().chain_update(text).finalize().into_bytes());
+                value.copy_from_slice(&self.sha256.clone().chain_update(text).finalize().into_bytes()[..len]);
             }
         }
     }
@@ -110,12 +114,18 @@ impl fmt::Debug for Key {
 
 fn long_term<D: Digest>(username: &str, realm: &str, password: &str) -> hmac::digest::Output<D> {
     D::new()
-        .chain_update(username)
+        .chain_update(unquoted(username))
         .chain_update(":")
-        .chain_update(realm)
+        .chain_update(unquoted(realm))
         .chain_update(":")
-        .chain_update(password)
+        .chain_update(password.trim_end_matches('\0'))
         .finalize()
+}
+
+/// Without zeros at the end, and without the quotes that SIP puts around names.
+fn unquoted(text: &str) -> &str {
+    let text = text.trim_end_matches('\0');
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
 /// A message whose integrity was checked. Attributes behind it are not part of it.
@@ -141,7 +151,12 @@ impl<'a> Deref for Authenticated<'a> {
     }
 }
 
-pub(crate) fn authenticate<'a>(message: Message<'a>, key: &Key) -> Result<Authenticated<'a>, IntegrityError> {
+/// Accepts a value of SHA-256 that has at least `shortest` bytes.
+pub(crate) fn authenticate<'a>(
+    message: Message<'a>,
+    key: &Key,
+    shortest: usize,
+) -> Result<Authenticated<'a>, IntegrityError> {
     let find = |kind| message.attributes().find(|attribute| attribute.kind == kind);
     let (found, integrity) = match find(AttributeType::MESSAGE_INTEGRITY_SHA256) {
         Some(found) => (found, Integrity::Sha256),
@@ -149,7 +164,9 @@ pub(crate) fn authenticate<'a>(message: Message<'a>, key: &Key) -> Result<Authen
     };
     let allowed = match integrity {
         Integrity::Sha1 => found.value.len() == 20,
-        Integrity::Sha256 => (16..=32).contains(&found.value.len()) && found.value.len().is_multiple_of(4),
+        Integrity::Sha256 => {
+            (shortest..=32).contains(&found.value.len()) && found.value.len().is_multiple_of(4)
+        }
     };
     if !allowed {
         return Err(IntegrityError::Malformed);

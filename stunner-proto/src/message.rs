@@ -54,6 +54,20 @@ impl Method {
     /// A peer has connected (RFC 6062).
     pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
 
+    /// Google's keep-alive of connectivity checks; IANA's registry has it, no RFC does.
+    pub const GOOG_PING: Self = Self(0x080);
+
+    /// Whether a message of this method may have this class: nobody answers an indication, for instance, and Send is
+    /// nothing else. A message that may not exist is dropped (RFC 8489, section 6.3). `false` for unknown methods.
+    #[must_use]
+    pub const fn allows(self, class: Class) -> bool {
+        match self {
+            Self::BINDING | Self::GOOG_PING => true,
+            Self::SEND | Self::DATA | Self::CONNECTION_ATTEMPT => matches!(class, Class::Indication),
+            _ => self.name().is_some() && !matches!(class, Class::Indication),
+        }
+    }
+
     /// The name in IANA's registry, if it has one.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
@@ -68,6 +82,7 @@ impl Method {
             Self::CONNECT => "Connect",
             Self::CONNECTION_BIND => "ConnectionBind",
             Self::CONNECTION_ATTEMPT => "ConnectionAttempt",
+            Self::GOOG_PING => "GOOG-PING",
             _ => return None,
         })
     }
@@ -217,12 +232,22 @@ impl<'a> Message<'a> {
         self.raw(kind).is_some()
     }
 
-    /// Checks MESSAGE-INTEGRITY-SHA256 if the message carries it, else MESSAGE-INTEGRITY.
+    /// Checks MESSAGE-INTEGRITY-SHA256 if the message carries it, else MESSAGE-INTEGRITY, in constant time.
     ///
     /// # Errors
-    /// [`IntegrityError`]: there is none, it has a wrong length, or `key` is not the one it was made with.
+    /// [`IntegrityError`]: there is none, it has a wrong length, or `key` is not the one it was made with. A value of
+    /// SHA-256 that was cut has a wrong length: TURN allows none.
     pub fn authenticate(self, key: &Key) -> Result<Authenticated<'a>, IntegrityError> {
-        integrity::authenticate(self, key)
+        integrity::authenticate(self, key, 32)
+    }
+
+    /// As [`authenticate`](Self::authenticate), where both sides agreed to cut MESSAGE-INTEGRITY-SHA256 to 16 bytes or
+    /// more (RFC 8489, section 14.6).
+    ///
+    /// # Errors
+    /// [`IntegrityError`], as there.
+    pub fn authenticate_truncated(self, key: &Key) -> Result<Authenticated<'a>, IntegrityError> {
+        integrity::authenticate(self, key, 16)
     }
 
     /// Whether FINGERPRINT is there and right (RFC 8489, section 14.7).

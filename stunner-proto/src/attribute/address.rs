@@ -55,6 +55,14 @@ address!(
     /// Another server to turn to (RFC 8489, section 14.15).
     AlternateServer, ALTERNATE_SERVER, plain
 );
+address!(
+    /// Where a Binding response really came from (RFC 5780, section 7.3).
+    ResponseOrigin, RESPONSE_ORIGIN, plain
+);
+address!(
+    /// The server's other address and other port (RFC 5780, section 7.4).
+    OtherAddress, OTHER_ADDRESS, plain
+);
 
 const fn plain(_: TransactionId) -> [u8; 16] {
     [0; 16]

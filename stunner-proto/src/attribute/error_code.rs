@@ -40,6 +40,63 @@ impl<'a> ErrorCode<'a> {
     }
 }
 
+/// Declares the codes of IANA's registry, each with the phrase that its RFC recommends.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $constant:ident = $code:literal, $reason:literal;)*) => {
+        impl ErrorCode<'static> {
+            $($(#[$doc])* pub const $constant: Self = Self { code: $code, reason: $reason };)*
+
+            /// The error of this code with the phrase that its RFC recommends; `None` for a code that none defines.
+            #[must_use]
+            pub const fn recommended(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$constant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// Ask another server: ALTERNATE-SERVER says which (RFC 8489).
+    TRY_ALTERNATE = 300, "Try Alternate";
+    /// The request is malformed (RFC 8489).
+    BAD_REQUEST = 400, "Bad Request";
+    /// No credentials, or wrong ones (RFC 8489).
+    UNAUTHENTICATED = 401, "Unauthenticated";
+    /// Not allowed, whoever asks (RFC 8656).
+    FORBIDDEN = 403, "Forbidden";
+    /// Mobility is not offered (RFC 8016).
+    MOBILITY_FORBIDDEN = 405, "Mobility Forbidden";
+    /// A comprehension-required attribute is not known: UNKNOWN-ATTRIBUTES says which (RFC 8489).
+    UNKNOWN_ATTRIBUTE = 420, "Unknown Attribute";
+    /// There is no allocation where one must be, or one where none may be (RFC 8656).
+    ALLOCATION_MISMATCH = 437, "Allocation Mismatch";
+    /// The nonce has expired; another is enclosed (RFC 8489).
+    STALE_NONCE = 438, "Stale Nonce";
+    /// IPv4 or IPv6 is not offered (RFC 8656).
+    ADDRESS_FAMILY_NOT_SUPPORTED = 440, "Address Family not Supported";
+    /// The allocation was made with other credentials (RFC 8656).
+    WRONG_CREDENTIALS = 441, "Wrong Credentials";
+    /// The transport to the peer is not offered (RFC 8656).
+    UNSUPPORTED_TRANSPORT_PROTOCOL = 442, "Unsupported Transport Protocol";
+    /// The peer's address family is not the allocation's (RFC 8656).
+    PEER_ADDRESS_FAMILY_MISMATCH = 443, "Peer Address Family Mismatch";
+    /// There is a connection to this peer (RFC 6062).
+    CONNECTION_ALREADY_EXISTS = 446, "Connection Already Exists";
+    /// The peer could not be reached (RFC 6062).
+    CONNECTION_TIMEOUT_OR_FAILURE = 447, "Connection Timeout or Failure";
+    /// The user has as many allocations as he may have (RFC 8656).
+    ALLOCATION_QUOTA_REACHED = 486, "Allocation Quota Reached";
+    /// Both ICE agents believe themselves in the same role (RFC 8445).
+    ROLE_CONFLICT = 487, "Role Conflict";
+    /// Something is wrong with the server (RFC 8489).
+    SERVER_ERROR = 500, "Server Error";
+    /// The server has nothing left to give (RFC 8656).
+    INSUFFICIENT_CAPACITY = 508, "Insufficient Capacity";
+}
+
 impl<'a> Attribute<'a> for ErrorCode<'a> {
     const TYPE: AttributeType = AttributeType::ERROR_CODE;
 

@@ -7,14 +7,28 @@ use crate::{BadAttribute, TransactionId};
 mod address;
 mod error_code;
 mod family;
+mod ice;
+mod oauth;
+mod password;
+mod path;
 mod text;
 mod turn;
 
-pub use address::{AlternateServer, MappedAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress};
+pub use address::{
+    AlternateServer, MappedAddress, OtherAddress, ResponseOrigin, XorMappedAddress, XorPeerAddress,
+    XorRelayedAddress,
+};
 pub use error_code::{AddressErrorCode, ErrorCode, UnknownAttributes};
 pub use family::{AdditionalAddressFamily, AddressFamily, RequestedAddressFamily};
+pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
+pub use oauth::{AccessToken, ThirdPartyAuthorization, TokenContent};
+pub use password::{PasswordAlgorithm, PasswordAlgorithms, Userhash};
+pub use path::{CacheTimeout, ChangeRequest, Padding, ResponsePort, TransactionTransmitCounter};
 pub use text::{AlternateDomain, Nonce, Realm, Software, Username};
-pub use turn::{Data, DontFragment, EvenPort, Lifetime, RequestedTransport, ReservationToken};
+pub use turn::{
+    ConnectionId, Data, DontFragment, EvenPort, Icmp, Lifetime, MobilityTicket, RequestedTransport,
+    ReservationToken,
+};
 
 /// One trait, three functions; anyone can define an attribute.
 ///
@@ -97,12 +111,19 @@ macro_rules! attribute_types {
 
 attribute_types! {
     MAPPED_ADDRESS = 0x0001, "MAPPED-ADDRESS";
+    RESPONSE_ADDRESS = 0x0002, "RESPONSE-ADDRESS";
+    CHANGE_REQUEST = 0x0003, "CHANGE-REQUEST";
+    SOURCE_ADDRESS = 0x0004, "SOURCE-ADDRESS";
+    CHANGED_ADDRESS = 0x0005, "CHANGED-ADDRESS";
     USERNAME = 0x0006, "USERNAME";
+    PASSWORD = 0x0007, "PASSWORD";
     MESSAGE_INTEGRITY = 0x0008, "MESSAGE-INTEGRITY";
     ERROR_CODE = 0x0009, "ERROR-CODE";
     UNKNOWN_ATTRIBUTES = 0x000A, "UNKNOWN-ATTRIBUTES";
+    REFLECTED_FROM = 0x000B, "REFLECTED-FROM";
     CHANNEL_NUMBER = 0x000C, "CHANNEL-NUMBER";
     LIFETIME = 0x000D, "LIFETIME";
+    BANDWIDTH = 0x0010, "BANDWIDTH";
     XOR_PEER_ADDRESS = 0x0012, "XOR-PEER-ADDRESS";
     DATA = 0x0013, "DATA";
     REALM = 0x0014, "REALM";
@@ -117,12 +138,12 @@ attribute_types! {
     PASSWORD_ALGORITHM = 0x001D, "PASSWORD-ALGORITHM";
     USERHASH = 0x001E, "USERHASH";
     XOR_MAPPED_ADDRESS = 0x0020, "XOR-MAPPED-ADDRESS";
+    TIMER_VAL = 0x0021, "TIMER-VAL";
     RESERVATION_TOKEN = 0x0022, "RESERVATION-TOKEN";
     PRIORITY = 0x0024, "PRIORITY";
     USE_CANDIDATE = 0x0025, "USE-CANDIDATE";
     PADDING = 0x0026, "PADDING";
     RESPONSE_PORT = 0x0027, "RESPONSE-PORT";
-    CHANGE_REQUEST = 0x0003, "CHANGE-REQUEST";
     CONNECTION_ID = 0x002A, "CONNECTION-ID";
     ADDITIONAL_ADDRESS_FAMILY = 0x8000, "ADDITIONAL-ADDRESS-FAMILY";
     ADDRESS_ERROR_CODE = 0x8001, "ADDRESS-ERROR-CODE";
@@ -132,13 +153,22 @@ attribute_types! {
     SOFTWARE = 0x8022, "SOFTWARE";
     ALTERNATE_SERVER = 0x8023, "ALTERNATE-SERVER";
     TRANSACTION_TRANSMIT_COUNTER = 0x8025, "TRANSACTION_TRANSMIT_COUNTER";
+    CACHE_TIMEOUT = 0x8027, "CACHE-TIMEOUT";
     FINGERPRINT = 0x8028, "FINGERPRINT";
     ICE_CONTROLLED = 0x8029, "ICE-CONTROLLED";
     ICE_CONTROLLING = 0x802A, "ICE-CONTROLLING";
     RESPONSE_ORIGIN = 0x802B, "RESPONSE-ORIGIN";
     OTHER_ADDRESS = 0x802C, "OTHER-ADDRESS";
+    ECN_CHECK = 0x802D, "ECN-CHECK";
     THIRD_PARTY_AUTHORIZATION = 0x802E, "THIRD-PARTY-AUTHORIZATION";
+    ORIGIN = 0x802F, "ORIGIN";
     MOBILITY_TICKET = 0x8030, "MOBILITY-TICKET";
+    GOOG_NETWORK_INFO = 0xC057, "GOOG-NETWORK-INFO";
+}
+
+/// The value as an array, if it has just that length.
+fn exactly<const N: usize>(value: &[u8], kind: AttributeType) -> Result<[u8; N], BadAttribute> {
+    value.try_into().map_err(|_| BadAttribute::Malformed(kind))
 }
 
 impl AttributeType {

@@ -1,28 +1,21 @@
 //! What TURN's requests ask for, and the data they carry.
 
+use super::{
+    exactly,
+    ice::{flag, number},
+};
 use crate::{Attribute, AttributeType, BadAttribute, TransactionId};
 
-/// How long an allocation is to live, in whole seconds.
-///
-/// See [RFC 8656, section 18.2](https://www.rfc-editor.org/rfc/rfc8656#section-18.2).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Lifetime(pub u32);
-
-impl Attribute<'_> for Lifetime {
-    const TYPE: AttributeType = AttributeType::LIFETIME;
-
-    fn decode(value: &[u8], _: TransactionId) -> Result<Self, BadAttribute> {
-        exactly(value, Self::TYPE).map(|value| Self(u32::from_be_bytes(value)))
-    }
-
-    fn encoded_len(&self) -> usize {
-        4
-    }
-
-    fn encode(&self, value: &mut [u8], _: TransactionId) {
-        value.copy_from_slice(&self.0.to_be_bytes());
-    }
-}
+number!(
+    /// How long an allocation is to live, in whole seconds: 4 bytes.
+    ///
+    /// See [RFC 8656, section 18.2](https://www.rfc-editor.org/rfc/rfc8656#section-18.2).
+    Lifetime, LIFETIME, u32
+);
+number!(
+    /// Names a TCP connection between server and peer: 4 bytes (RFC 6062, section 6.2.1).
+    ConnectionId, CONNECTION_ID, u32
+);
 
 /// Application data; may be empty (RFC 8656, section 18.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,23 +87,10 @@ impl Attribute<'_> for EvenPort {
     }
 }
 
-/// Set the DF bit on what goes to the peer (RFC 8656, section 18.9).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct DontFragment;
-
-impl Attribute<'_> for DontFragment {
-    const TYPE: AttributeType = AttributeType::DONT_FRAGMENT;
-
-    fn decode(value: &[u8], _: TransactionId) -> Result<Self, BadAttribute> {
-        exactly(value, Self::TYPE).map(|[]| Self)
-    }
-
-    fn encoded_len(&self) -> usize {
-        0
-    }
-
-    fn encode(&self, _: &mut [u8], _: TransactionId) {}
-}
+flag!(
+    /// Set the DF bit on what goes to the peer (RFC 8656, section 18.9). It has no value.
+    DontFragment, DONT_FRAGMENT
+);
 
 /// Names a relayed transport address that the server keeps (RFC 8656, section 18.10).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -132,9 +112,60 @@ impl Attribute<'_> for ReservationToken {
     }
 }
 
-/// The value as an array, if it has just that length.
-fn exactly<const N: usize>(value: &[u8], kind: AttributeType) -> Result<[u8; N], BadAttribute> {
-    value.try_into().map_err(|_| BadAttribute::Malformed(kind))
+/// What an ICMP error said about a packet to the peer: 8 bytes (RFC 8656, section 18.13).
+///
+/// The RFC's figure draws a type of 7 bits and a code of 9; ICMP's own have 8 each, and so they are here.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Icmp {
+    /// The ICMP type: 3 or 11 of ICMPv4, 1 to 3 of ICMPv6.
+    pub kind: u8,
+    /// The ICMP code.
+    pub code: u8,
+    /// The next hop's MTU where the packet was too big, else 0.
+    pub data: u32,
+}
+
+impl Attribute<'_> for Icmp {
+    const TYPE: AttributeType = AttributeType::ICMP;
+
+    fn decode(value: &[u8], _: TransactionId) -> Result<Self, BadAttribute> {
+        exactly(value, Self::TYPE).map(|[_, _, kind, code, a, b, c, d]| Self {
+            kind,
+            code,
+            data: u32::from_be_bytes([a, b, c, d]),
+        })
+    }
+
+    fn encoded_len(&self) -> usize {
+        8
+    }
+
+    fn encode(&self, value: &mut [u8], _: TransactionId) {
+        value[..4].copy_from_slice(&[0, 0, self.kind, self.code]);
+        value[4..].copy_from_slice(&self.data.to_be_bytes());
+    }
+}
+
+/// Lets a client keep its allocation when its own address changes (RFC 8016, section 3).
+///
+/// Empty in an Allocate request, which asks for one; opaque to the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MobilityTicket<'a>(pub &'a [u8]);
+
+impl<'a> Attribute<'a> for MobilityTicket<'a> {
+    const TYPE: AttributeType = AttributeType::MOBILITY_TICKET;
+
+    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, BadAttribute> {
+        Ok(Self(value))
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn encode(&self, value: &mut [u8], _: TransactionId) {
+        value.copy_from_slice(self.0);
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +183,17 @@ mod tests {
     fn att_28_only_the_first_bit_of_even_port_counts() {
         assert_eq!(EvenPort::decode(&[0x7F], ID), Ok(EvenPort { reserve_next: false }));
         assert_eq!(EvenPort::decode(&[0x80], ID), Ok(EvenPort { reserve_next: true }));
+    }
+
+    #[test]
+    fn att_33_icmp_has_type_and_code_in_bytes_of_their_own() {
+        let mut value = [0xFF; 8];
+        let too_big = Icmp { kind: 3, code: 4, data: 1280 };
+
+        too_big.encode(&mut value, ID);
+
+        assert_eq!(value, [0, 0, 3, 4, 0, 0, 5, 0]);
+        assert_eq!(Icmp::decode(&value, ID), Ok(too_big));
     }
 
     #[test]

@@ -1,0 +1,48 @@
+//! Every seed, and ten thousand inputs made of the seeds, through every target: what fuzzing finds, stable Rust replays.
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+const TARGETS: [(&str, fn(&[u8])); 4] = [
+    ("message", stunner_fuzz::message),
+    ("framing", stunner_fuzz::framing),
+    ("server", stunner_fuzz::server),
+    ("config", stunner_fuzz::config),
+];
+
+/// The published vectors, and files of the corpus directories.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let lines = include_str!("../../stunner-proto/tests/vectors.txt").lines();
+    let hex = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').nth(2));
+    let bytes = |hex: &str| {
+        (0..hex.len()).step_by(2).filter_map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect()
+    };
+    let mut seeds: Vec<Vec<u8>> = hex.map(bytes).collect();
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        seeds.push(std::fs::read(entry.path()).expect("a seed"));
+    }
+    seeds
+}
+
+#[test]
+fn seeds_and_what_is_made_of_them_pass_every_target() {
+    for (name, target) in TARGETS {
+        let seeds = seeds(name);
+        assert!(seeds.len() > 40, "{name}");
+        seeds.iter().for_each(|seed| target(seed));
+        let mut rng = StdRng::seed_from_u64(7);
+        for _ in 0..10_000 {
+            let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();
+            for _ in 0..rng.random_range(1..6) {
+                let at = rng.random_range(0..=bytes.len());
+                match rng.random_range(0..4) {
+                    0 if at < bytes.len() => bytes[at] = rng.random(),
+                    1 => bytes.truncate(at),
+                    2 => bytes.insert(at, rng.random()),
+                    _ => bytes.extend(&seeds[rng.random_range(0..seeds.len())]),
+                }
+            }
+            target(&bytes);
+        }
+    }
+}
