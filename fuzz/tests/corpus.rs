@@ -2,7 +2,10 @@
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// A target: its name, and what takes the bytes.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 4] = [
     ("message", stunner_fuzz::message),
     ("framing", stunner_fuzz::framing),
     ("server", stunner_fuzz::server),
