@@ -2,27 +2,33 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use fantoccini::{Client, ClientBuilder, wd::WindowHandle};
 use serde_json::{Value, json};
 
-/// A browser with fake camera and microphone, and one window for each page.
+use crate::driver::{Browser, Page};
+
+/// Chromium, one window for each page.
 pub(crate) struct Chromium {
     driver: Child,
     client: Client,
 }
 
-/// One page.
-#[derive(Clone)]
-pub(crate) struct Page(WindowHandle);
-
 impl Chromium {
-    pub(crate) async fn start() -> Self {
+    async fn switch(&self, page: &Page) {
+        let handle = WindowHandle::try_from(page.0.clone()).expect("a handle");
+        self.client.switch_to_window(handle).await.expect("the window");
+    }
+}
+
+impl Browser for Chromium {
+    async fn start() -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -49,22 +55,18 @@ impl Chromium {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session");
-        client.update_timeouts(fantoccini::wd::TimeoutConfiguration::default()).await.expect("time-outs");
         Self { driver, client }
     }
 
-    /// Opens an address in a window of its own.
-    pub(crate) async fn open(&self, url: &str) -> Page {
-        let handle = self.client.new_window(false).await.expect("a window").handle;
-        let page = Page(handle.clone());
-        self.client.switch_to_window(handle).await.expect("the window");
+    async fn open(&self, url: &str) -> Page {
+        let page = Page(String::from(self.client.new_window(false).await.expect("a window").handle));
+        self.switch(&page).await;
         self.client.goto(url).await.expect("the page");
         page
     }
 
-    /// The value of a JavaScript expression; a promise is awaited.
-    pub(crate) async fn value(&self, page: &Page, expression: &str) -> Value {
-        self.client.switch_to_window(page.0.clone()).await.expect("the window");
+    async fn value(&self, page: &Page, expression: &str) -> Value {
+        self.switch(page).await;
         let script = format!(
             "const done = arguments[arguments.length - 1]; Promise.resolve({expression}).then(done, e => done(String(e)));"
         );
@@ -74,33 +76,17 @@ impl Chromium {
             .unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// Waits until an expression is true, and says what was not when it takes too long.
-    pub(crate) async fn until(&self, page: &Page, expression: &str) {
-        let asked = format!(
-            "new Promise((yes, no) => {{ const end = performance.now() + 25000; const look = () => {{ let v; \
-             try {{ v = ({expression}); }} catch (e) {{ v = false; }} \
-             if (v) yes(true); else if (performance.now() > end) yes(document.body.innerText); \
-             else setTimeout(look, 50); }}; look(); }})"
-        );
-        assert_eq!(self.value(page, &asked).await, Value::Bool(true), "never true: {expression}");
-    }
-
-    /// A picture of the window, PNG.
-    pub(crate) async fn screenshot(&self, page: &Page) -> Vec<u8> {
-        self.client.switch_to_window(page.0.clone()).await.expect("the window");
-        self.client.screenshot().await.expect("a screenshot")
-    }
-
-    /// Ends the browser.
-    pub(crate) async fn close(self) {
-        let ended = tokio::time::timeout(Duration::from_secs(10), self.client.clone().close()).await;
-        ended.expect("it ends in time").expect("it ends");
+    async fn screenshot(&self, page: &Page) -> Option<Vec<u8>> {
+        self.switch(page).await;
+        self.client.screenshot().await.ok()
     }
 }
 
+/// Ends the driver and its browser together: they are a process group of their own.
 impl Drop for Chromium {
     fn drop(&mut self) {
-        let _ = self.driver.kill();
+        let group = format!("-{}", self.driver.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.driver.wait();
     }
 }
