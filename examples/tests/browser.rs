@@ -122,6 +122,29 @@ async fn firefox_calls_through_the_relay_over_udp() {
     a_call_is_relayed_both_ways::<Firefox>(&UDP, "udp").await;
 }
 
+/// Twenty seconds, or as many as `STUNNER_HOLD` says; after five minutes permissions, channels and nonces have been renewed.
+#[tokio::test]
+async fn a_call_holds_while_everything_in_it_is_refreshed() {
+    let seconds = std::env::var("STUNNER_HOLD").ok().and_then(|text| text.parse().ok()).unwrap_or(20_u32);
+    let pair = Pair::<Chromium>::start(&UDP).await;
+    pair.call().await;
+    for _ in 0..seconds.div_ceil(20) {
+        let before = pair.stats(&pair.bob).await;
+        pair.browser.value(&pair.alice, "new Promise(done => setTimeout(done, 20000))").await;
+        for page in [&pair.alice, &pair.bob] {
+            pair.browser
+                .until(page, "window.call.state().call === 'running' && window.call.state().stats.fps > 5")
+                .await;
+        }
+        let after = pair.stats(&pair.bob).await;
+        assert!(
+            after["framesDecoded"].as_u64() > before["framesDecoded"].as_u64().map(|frames| frames + 100),
+            "{after}"
+        );
+    }
+    assert_eq!(pair.stats(&pair.alice).await["local"], "relay");
+}
+
 #[tokio::test]
 async fn a_call_can_be_declined_cancelled_and_made_again() {
     let pair = Pair::<Chromium>::start(&UDP).await;

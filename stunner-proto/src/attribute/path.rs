@@ -16,7 +16,8 @@ impl Attribute<'_> for ChangeRequest {
     const TYPE: AttributeType = AttributeType::CHANGE_REQUEST;
 
     fn decode(value: &[u8], _: TransactionId) -> Result<Self, BadAttribute> {
-        exactly(value, Self::TYPE).map(|[_, _, _, bits]| Self { ip: bits & 0x04 != 0, port: bits & 0x02 != 0 })
+        exactly(value, Self::TYPE)
+            .map(|[_, _, _, bits]| Self { ip: bits & 0x04 != 0, port: bits & 0x02 != 0 })
     }
 
     fn encoded_len(&self) -> usize {
