@@ -11,7 +11,7 @@
 //! * `STUNNER_TRANSPORT_UDP_ENABLE=0 STUNNER_TRANSPORT_TCP_ENABLE=1` relays over TCP;
 //! * `--no-turn` and `--no-signaling` run one half alone, as on Kubernetes.
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use tokio::{signal, sync::watch};
@@ -41,7 +41,10 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let settings = Settings::new(options, &stunner_auth::Environment::from_process())?;
-    tracing_subscriber::fmt().with_env_filter(settings.log_filter()?).with_writer(std::io::stdout).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(settings.log_filter()?)
+        .with_ansi(std::io::stdout().is_terminal())
+        .init();
 
     let turn = if settings.turn { Some(Arc::new(turn::start(&settings)?)) } else { None };
     let (stop, stopped) = watch::channel(false);

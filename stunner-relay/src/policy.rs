@@ -247,3 +247,115 @@ impl LiveRelays {
         Some((ports.get(port / 64)?, 1 << (port % 64)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FiveTuple, ListenerId, Transport};
+
+    fn verdict(policy: &impl PeerPolicy, peer: &str) -> Verdict {
+        let tuple = FiveTuple {
+            client: SocketAddr::from(([198, 51, 100, 1], 4000)),
+            server: SocketAddr::from(([192, 0, 2, 1], 3478)),
+            transport: Transport::Udp,
+        };
+        let client = Client { tuple, listener: ListenerId(0), link: 0 };
+        match canonical(peer.parse().unwrap()) {
+            Some(peer) => policy.judge(peer, None, &client, "user"),
+            None => Verdict::Deny,
+        }
+    }
+
+    #[test]
+    fn special_addresses_are_refused_in_every_disguise() {
+        let open = DefaultPolicy::new().allow_private();
+        for peer in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "192.0.0.8",
+            "192.0.2.1",
+            "198.18.0.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "100::1",
+            "3fff::1",
+            "5f00::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::127.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "2002:7f00:1::1",
+            "2001:0:1::1",
+            "::ffff:0.0.0.0",
+        ] {
+            assert_eq!(verdict(&open, peer), Verdict::Deny, "{peer}");
+        }
+    }
+
+    #[test]
+    fn private_addresses_open_by_one_switch_and_public_ones_are_open() {
+        for peer in ["10.0.0.1", "100.64.0.1", "172.31.255.255", "192.168.1.1", "fd00::1", "::ffff:10.0.0.1"]
+        {
+            assert_eq!(verdict(&DefaultPolicy::new(), peer), Verdict::Deny, "{peer}");
+            assert_eq!(verdict(&DefaultPolicy::new().allow_private(), peer), Verdict::Allow, "{peer}");
+        }
+        for peer in ["8.8.8.8", "172.32.0.1", "192.169.0.1", "2606:4700::1", "64:ff9b::8.8.8.8"] {
+            assert_eq!(verdict(&DefaultPolicy::new(), peer), Verdict::Allow, "{peer}");
+        }
+    }
+
+    #[test]
+    fn relay_only_opens_what_it_is_told() {
+        let policy = RelayOnly::new().allow("10.1.0.0/16".parse().unwrap());
+
+        assert_eq!(verdict(&policy, "8.8.8.8"), Verdict::Deny);
+        assert_eq!(verdict(&policy, "10.1.255.255"), Verdict::Allow);
+        assert_eq!(verdict(&policy, "10.2.0.0"), Verdict::Deny);
+    }
+
+    #[test]
+    fn ranges_are_read_or_refused() {
+        for text in ["0.0.0.0/0", "10.0.0.1", "::/0", "2001:db8::1/128"] {
+            assert!(text.parse::<Cidr>().is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "/",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "10.0.0/8",
+            "localhost/8",
+            "10.0.0.0/8/8",
+        ] {
+            assert!(text.parse::<Cidr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn live_relays_are_one_bit_each() {
+        let live = LiveRelays::new(&[IpAddr::from([192, 0, 2, 1])]);
+        let relayed = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        live.set(relayed(65_535), true);
+        live.set(relayed(49_152), true);
+        live.set(relayed(49_152), false);
+
+        assert!(live.is_live(relayed(65_535)));
+        assert!(!live.is_live(relayed(49_152)) && !live.is_live(relayed(65_534)));
+        assert!(!live.is_live(SocketAddr::from(([192, 0, 2, 2], 65_535))));
+    }
+}
