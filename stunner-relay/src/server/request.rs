@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use stunner_proto::{
-    AttributeType, Authenticated, BadAttribute, Class, Fingerprint, Integrity, IntegrityError, Message,
-    Method,
+    AttributeType, Authenticated, BadAttribute, Class, Fingerprint, IntegrityError, Message, Method,
     attribute::{Nonce, Realm, Username, XorMappedAddress},
 };
 
@@ -117,10 +116,6 @@ impl Server {
                 Some(authenticated) => authenticated,
                 None => self.try_credentials(message, username.as_str(), from)?,
             };
-        // MESSAGE-INTEGRITY-SHA256 may be cut, but not in TURN (RFC 8656, section 5).
-        if authenticated.0.integrity() == Integrity::Sha256 && is_cut(&authenticated.0) {
-            return Err(Refusal::Unauthenticated);
-        }
         let repeated = message.method() == Method::ALLOCATE
             && found.is_some_and(|allocation| allocation.created_by == message.transaction_id());
         if repeated || self.nonces.is_valid(nonce.as_str(), from.tuple.client, now) {
@@ -169,12 +164,6 @@ fn unless_malformed<T>(attribute: Result<T, BadAttribute>) -> Result<T, Refusal>
     attribute.map_err(|bad| match bad {
         BadAttribute::Malformed(_) => Refusal::Unauthenticated,
         missing => missing.into(),
-    })
-}
-
-fn is_cut(message: &Message<'_>) -> bool {
-    message.attributes().any(|attribute| {
-        attribute.kind == AttributeType::MESSAGE_INTEGRITY_SHA256 && attribute.value.len() < 32
     })
 }
 
