@@ -174,3 +174,80 @@ fn state_dir() -> PathBuf {
     let base = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
     base.unwrap_or_else(std::env::temp_dir).join("stunner-rs")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let arguments = std::iter::once("direct-one2one-call").chain(arguments.iter().copied());
+        let options = Options::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        Settings::new(options, &variables.iter().copied().collect())
+    }
+
+    #[test]
+    fn by_default_everything_runs_with_a_secret_of_its_own() {
+        let (first, second) = (settings(&[], &[]).unwrap(), settings(&[], &[]).unwrap());
+        assert!(first.turn && first.signaling && first.tls);
+        assert_eq!((first.web.port(), first.turn_port, first.relay_ports), (8443, 3478, (49_152, 65_535)));
+        let secret = |settings: Settings| match settings.auth.kind {
+            AuthKind::Longterm { secret, .. } => secret,
+            AuthKind::Plaintext { .. } => String::new(),
+        };
+        let (first, second) = (secret(first), secret(second));
+        assert!(first.len() == 32 && first != second);
+    }
+
+    #[test]
+    fn addresses_of_the_page_are_read_or_refused_with_an_example() {
+        for (uri, tls, address) in [
+            ("https://0.0.0.0:8443/", true, "0.0.0.0:8443"),
+            ("https://localhost:8443/", true, "127.0.0.1:8443"),
+            ("http://[::1]:80", false, "[::1]:80"),
+            ("https://192.0.2.1", true, "192.0.2.1:443"),
+        ] {
+            assert_eq!(web_address(uri), Ok((tls, address.parse().unwrap())), "{uri}");
+        }
+        for uri in
+            ["", "8443", "ftp://0.0.0.0/", "https://", "https://0.0.0.0:99999/", "https://nowhere.invalid:1/"]
+        {
+            assert!(web_address(uri).unwrap_err().contains("https://0.0.0.0:8443/"), "{uri}");
+        }
+        assert!(settings(&["--as_uri", "https://127.0.0.1:0/"], &[]).is_ok());
+    }
+
+    #[test]
+    fn a_port_of_kubernetes_is_ignored_and_other_bad_ports_are_errors() {
+        let port = |value| settings(&[], &[("STUNNER_PORT", value)]).unwrap().turn_port;
+        assert_eq!((port("tcp://10.96.0.1:3478"), port(""), port("5000")), (3478, 3478, 5000));
+        assert!(settings(&[], &[("STUNNER_MIN_PORT", "70000")]).is_err());
+    }
+
+    #[test]
+    fn bad_options_say_what_is_wrong() {
+        assert!(settings(&["--allow-peer", "10.0.0.0/40"], &[]).is_err());
+        assert!(settings(&["--no-turn", "--no-signaling"], &[]).is_err());
+        assert!(settings(&["--tls-cert", "server.crt"], &[]).is_err());
+        assert!(settings(&[], &[("STUNNER_AUTH_TYPE", "oauth")]).is_err());
+        assert!(settings(&[], &[("STUNNER_CONFIG_FILENAME", "/nowhere/at/all")]).is_err());
+        assert!(
+            settings(&["--no-signaling"], &[]).err().is_some_and(|why| why.contains("STUNNER_SHARED_SECRET"))
+        );
+        assert!(settings(&["--no-signaling"], &[("STUNNER_SHARED_SECRET", "s")]).is_ok());
+    }
+
+    #[test]
+    fn log_levels_are_stunners_or_tracings() {
+        let filter = |value| settings(&[], &[("STUNNER_LOGLEVEL", value)]).unwrap().log_filter();
+        for good in [
+            "all:DEBUG",
+            "all:info,stunner_relay:TRACE",
+            "debug",
+            "stunner_relay=debug",
+            "stunner_relay::net=warn",
+        ] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        assert!(filter("all:=LOUD=").is_err());
+    }
+}

@@ -141,13 +141,14 @@ impl<N: Network> Worker<N> {
         match output {
             Output::ToPeer { relay, peer, data, .. } => self.send_to_peer(relay, peer, data, now),
             Output::Reply(len) => {
-                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
+                // Who has the answer finds the counters as the answer left them.
                 self.publish(now);
+                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
             Output::Allocate(request) => {
                 let len = self.allocate(request, now, &mut reply);
-                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
                 self.publish(now);
+                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
             Output::Drop => {}
         }

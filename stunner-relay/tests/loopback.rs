@@ -1,0 +1,235 @@
+//! TURN over real sockets by a client whose codec is stun_codec, not ours.
+#![cfg(feature = "tokio")]
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use bytecodec::{DecodeExt, EncodeExt};
+use stun_codec::{
+    Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId, define_attribute_enums,
+    rfc5389::{
+        attributes::{ErrorCode, MessageIntegrity, Nonce, Realm, Username, XorMappedAddress},
+        methods::BINDING,
+    },
+    rfc5766::{
+        attributes::{Lifetime, RequestedTransport, XorPeerAddress, XorRelayAddress},
+        methods::{ALLOCATE, CREATE_PERMISSION, REFRESH},
+    },
+};
+use stunner_relay::{Listener, RelayAddress, RelayOnly, StartError, StaticUser, TurnServer};
+
+define_attribute_enums!(
+    Attribute,
+    AttributeDecoder,
+    AttributeEncoder,
+    [
+        ErrorCode,
+        MessageIntegrity,
+        Nonce,
+        Realm,
+        Username,
+        XorMappedAddress,
+        Lifetime,
+        RequestedTransport,
+        XorPeerAddress,
+        XorRelayAddress
+    ]
+);
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn server() -> TurnServer {
+    TurnServer::builder()
+        .realm("example.com")
+        .authenticator(StaticUser::new("user", "pass"))
+        .policy(RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range")))
+        .listen(Listener::udp("127.0.0.1:0"))
+        .listen(Listener::tcp("127.0.0.1:0"))
+        .relay_address(RelayAddress::bind(LOCALHOST))
+        .start()
+        .expect("a server on loopback")
+}
+
+fn address(server: &TurnServer, listener: usize) -> SocketAddr {
+    server.listeners()[listener].address().parse().expect("an address")
+}
+
+/// A client over UDP.
+struct Client {
+    socket: UdpSocket,
+    nonce: Option<Nonce>,
+    last: u8,
+}
+
+impl Client {
+    fn new(server: &TurnServer) -> Self {
+        let socket = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
+        socket.connect(address(server, 0)).expect("it is there");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        Self { socket, nonce: None, last: 0 }
+    }
+
+    fn ask(&mut self, method: Method, attributes: Vec<Attribute>) -> Message<Attribute> {
+        self.last += 1;
+        let mut message = Message::new(MessageClass::Request, method, TransactionId::new([self.last; 12]));
+        attributes.into_iter().for_each(|attribute| message.add_attribute(attribute));
+        if let Some(nonce) = &self.nonce {
+            let user = Username::new("user".into()).expect("a name");
+            let realm = Realm::new("example.com".into()).expect("a realm");
+            message.add_attribute(user.clone());
+            message.add_attribute(realm.clone());
+            message.add_attribute(nonce.clone());
+            let integrity = MessageIntegrity::new_long_term_credential(&message, &user, &realm, "pass");
+            message.add_attribute(integrity.expect("an integrity"));
+        }
+        self.socket.send(&encode(message)).expect("it is sent");
+        let mut buffer = [0; 2048];
+        let len = self.socket.recv(&mut buffer).expect("an answer");
+        let answer = decode(&buffer[..len]);
+        assert_eq!(answer.transaction_id().as_bytes(), &[self.last; 12]);
+        answer
+    }
+
+    fn allocate(&mut self) -> SocketAddr {
+        let transport = || vec![RequestedTransport::new(17).into()];
+        let refused = self.ask(ALLOCATE, transport());
+        assert_eq!(refused.get_attribute::<ErrorCode>().map(ErrorCode::code), Some(401));
+        self.nonce = refused.get_attribute::<Nonce>().cloned();
+        let answer = self.ask(ALLOCATE, transport());
+        assert_eq!(answer.class(), MessageClass::SuccessResponse);
+        answer.get_attribute::<XorRelayAddress>().expect("a relayed address").address()
+    }
+}
+
+fn encode(message: Message<Attribute>) -> Vec<u8> {
+    MessageEncoder::new().encode_into_bytes(message).expect("bytes")
+}
+
+fn decode(bytes: &[u8]) -> Message<Attribute> {
+    MessageDecoder::new().decode_from_bytes(bytes).expect("STUN").expect("a message")
+}
+
+#[test]
+fn binding_is_answered_over_udp() {
+    let server = server();
+    let mut client = Client::new(&server);
+
+    let answer = client.ask(BINDING, vec![]);
+
+    let mapped = answer.get_attribute::<XorMappedAddress>().expect("an address").address();
+    assert_eq!(mapped, client.socket.local_addr().expect("an address"));
+}
+
+#[test]
+fn binding_is_answered_over_tcp_however_it_is_cut() {
+    let server = server();
+    let mut stream = TcpStream::connect(address(&server, 1)).expect("a connection");
+    let bytes = encode(Message::new(MessageClass::Request, BINDING, TransactionId::new([1; 12])));
+
+    for byte in [&bytes[..], &bytes].concat() {
+        stream.write_all(&[byte]).expect("it is sent");
+    }
+
+    let mut answers = [0; 64];
+    stream.read_exact(&mut answers).expect("two answers");
+    let mapped = decode(&answers[32..]).get_attribute::<XorMappedAddress>().expect("an address").address();
+    assert_eq!(mapped, stream.local_addr().expect("an address"));
+}
+
+#[test]
+fn a_stream_that_begins_with_tls_is_closed() {
+    let server = server();
+    let mut stream = TcpStream::connect(address(&server, 1)).expect("a connection");
+
+    stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC").expect("it is sent");
+
+    // The end of the stream, or a reset: either way nothing comes.
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0);
+}
+
+#[test]
+fn a_peers_data_reach_the_client_once_they_are_permitted() {
+    let server = server();
+    let mut client = Client::new(&server);
+    let relayed = client.allocate();
+    let peer = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
+    let peer_address = peer.local_addr().expect("an address");
+
+    let permitted = client.ask(CREATE_PERMISSION, vec![XorPeerAddress::new(peer_address).into()]);
+    assert_eq!(permitted.class(), MessageClass::SuccessResponse);
+    peer.send_to(b"hello", relayed).expect("it is sent");
+
+    let mut buffer = [0; 256];
+    let len = client.socket.recv(&mut buffer).expect("a Data indication");
+    assert_eq!(buffer[..2], [0x00, 0x17]);
+    assert!(buffer[..len].windows(5).any(|window| window == b"hello"));
+}
+
+#[test]
+fn the_socket_of_a_deleted_allocation_is_freed() {
+    let server = server();
+    let mut client = Client::new(&server);
+    let relayed = client.allocate();
+    assert_eq!(server.stats().allocations, 1);
+    assert!(UdpSocket::bind(relayed).is_err());
+
+    let zero = Lifetime::new(Duration::ZERO).expect("a lifetime");
+    client.ask(REFRESH, vec![zero.into()]);
+
+    assert_eq!(server.stats().allocations, 0);
+    // The task that held it ends at its next turn.
+    assert!((0..1000).any(|_| {
+        std::thread::yield_now();
+        client.ask(BINDING, vec![]);
+        UdpSocket::bind(relayed).is_ok()
+    }));
+}
+
+#[test]
+fn a_busy_port_is_told_by_its_address() {
+    let first = server();
+    let busy = address(&first, 0);
+
+    let second = TurnServer::builder()
+        .authenticator(StaticUser::new("user", "pass"))
+        .listen(Listener::udp(busy))
+        .start();
+
+    assert!(matches!(second.err(), Some(StartError::Busy(found)) if found == busy));
+}
+
+#[test]
+fn settings_that_cannot_work_are_errors() {
+    let builder = || TurnServer::builder().authenticator(StaticUser::new("user", "pass"));
+    let local = || Listener::udp("127.0.0.1:0");
+
+    assert!(matches!(builder().start().err(), Some(StartError::NoListener)));
+    assert!(matches!(TurnServer::builder().listen(local()).start().err(), Some(StartError::NoAuthenticator)));
+    assert!(matches!(
+        builder().listen(Listener::udp("nowhere")).start().err(),
+        Some(StartError::BadAddress(_))
+    ));
+    let elsewhere = RelayAddress::bind(IpAddr::from([203, 0, 113, 99]));
+    assert!(matches!(
+        builder().listen(local()).relay_address(elsewhere).start().err(),
+        Some(StartError::Relay { .. })
+    ));
+    assert!(matches!(
+        builder().listen(local()).relay_ports(0..=9).start().err(),
+        Some(StartError::BadPorts(0, 9))
+    ));
+    assert!(matches!(builder().listen(local()).realm("").start().err(), Some(StartError::BadRealm)));
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_server_and_frees_its_ports() {
+    let server = server();
+    let listener = address(&server, 0);
+
+    server.shutdown(Duration::ZERO).await;
+
+    assert!(UdpSocket::bind(listener).is_ok());
+}
