@@ -9,7 +9,7 @@ use stunner_proto::{
 };
 use stunner_relay::RelayOnly;
 
-use crate::world::{Link, User, World, client, config, get, message};
+use crate::old_world::{Link, User, World, client, config, get, message};
 
 /// A request that is repeated until it is answered.
 struct Pending {
@@ -72,7 +72,7 @@ impl Side {
                 self.received.push(u32::from_be_bytes(data.try_into().expect("a number")));
                 continue;
             }
-            let answer = crate::world::Answer(bytes);
+            let answer = crate::old_world::Answer(bytes);
             let Some(pending) = self.pending.remove(&answer.message().transaction_id()) else { continue };
             match answer.code() {
                 0 => {}

@@ -3,7 +3,7 @@
 use rand::Rng;
 use stunner_proto::{Method, TransactionId, attribute::RequestedTransport};
 
-use crate::world::{Everyone, User, World, client, config, message};
+use crate::old_world::{Everyone, User, World, client, config, message};
 
 #[test]
 fn random_bytes_never_panic_and_leave_no_state() {

@@ -7,7 +7,7 @@ use stunner_proto::{
     attribute::{Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress},
 };
 
-use crate::world::{Everyone, User, World, client, config, get, message, peer};
+use crate::old_world::{Everyone, User, World, client, config, get, message, peer};
 
 /// A world whose client 1 has an allocation.
 fn world() -> (World, User, SocketAddr) {

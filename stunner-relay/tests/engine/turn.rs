@@ -11,7 +11,7 @@ use stunner_proto::{
 };
 use stunner_relay::{Closed, DefaultPolicy, Event, RelayOnly};
 
-use crate::world::{Answer, Everyone, User, World, client, config, get, message, peer, request};
+use crate::old_world::{Answer, Everyone, User, World, client, config, get, message, peer, request};
 
 fn udp(message: MessageBuilder<'_>) -> MessageBuilder<'_> {
     message.attribute(&RequestedTransport::UDP)
@@ -186,7 +186,7 @@ fn alc_an_allocation_is_answered_with_both_addresses_and_its_lifetime() {
 
     assert_eq!(get::<XorMappedAddress>(&answer), XorMappedAddress(client(1)));
     assert_eq!(get::<Lifetime>(&answer), Lifetime(600));
-    assert_eq!(get::<XorRelayedAddress>(&answer).0.ip(), crate::world::SERVER);
+    assert_eq!(get::<XorRelayedAddress>(&answer).0.ip(), crate::old_world::SERVER);
     assert!(matches!(world.events[..], [Event::Opened { .. }]));
 }
 
