@@ -3,6 +3,7 @@
 mod auth;
 mod base;
 mod call;
+mod general;
 mod hostile;
 mod old_world;
 mod relaying;
