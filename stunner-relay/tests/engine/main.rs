@@ -1,11 +1,13 @@
 //! The engine in a world of its own: virtual time, addresses without sockets, and links that lose packets.
 
+mod allocate;
 mod auth;
 mod base;
 mod call;
 mod general;
 mod hostile;
 mod old_world;
+mod ports;
 mod relaying;
 mod turn;
 #[expect(dead_code, unused_imports, reason = "tests of further areas use the rest of it")]
