@@ -8,6 +8,7 @@ mod general;
 mod hostile;
 mod old_world;
 mod ports;
+mod refresh;
 mod relaying;
 mod turn;
 #[expect(dead_code, unused_imports, reason = "tests of further areas use the rest of it")]
