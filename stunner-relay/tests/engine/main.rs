@@ -7,6 +7,7 @@ mod call;
 mod general;
 mod hostile;
 mod old_world;
+mod permission;
 mod ports;
 mod refresh;
 mod relaying;
