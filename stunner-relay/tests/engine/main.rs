@@ -4,6 +4,7 @@ mod allocate;
 mod auth;
 mod base;
 mod call;
+mod channel;
 mod general;
 mod hostile;
 mod old_world;
