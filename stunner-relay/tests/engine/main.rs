@@ -11,7 +11,7 @@ mod old_world;
 mod permission;
 mod ports;
 mod refresh;
-mod relaying;
+mod send_data;
 mod turn;
 #[expect(dead_code, unused_imports, reason = "tests of further areas use the rest of it")]
 mod world;
