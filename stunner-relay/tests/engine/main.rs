@@ -12,6 +12,7 @@ mod permission;
 mod ports;
 mod refresh;
 mod send_data;
+mod streams;
 mod turn;
 #[expect(dead_code, unused_imports, reason = "tests of further areas use the rest of it")]
 mod world;
