@@ -9,6 +9,7 @@ mod general;
 mod hostile;
 mod old_world;
 mod permission;
+mod policy;
 mod ports;
 mod refresh;
 mod send_data;
