@@ -7,13 +7,10 @@ mod call;
 mod channel;
 mod general;
 mod hostile;
-mod old_world;
 mod permission;
 mod policy;
 mod ports;
 mod refresh;
 mod send_data;
 mod streams;
-mod turn;
-#[expect(dead_code, unused_imports, reason = "tests of further areas use the rest of it")]
 mod world;
