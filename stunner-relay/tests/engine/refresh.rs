@@ -8,7 +8,9 @@ use stunner_proto::{
 };
 use stunner_relay::{Closed, Event};
 
-use crate::world::{Everyone, Raw, User, World, allocated, allocated_in, allocated_v6, config_of_many, peer};
+use crate::world::{
+    Everyone, Raw, User, World, allocated, allocated_in, allocated_v6, client, config, config_of_many, peer,
+};
 
 /// Whether the allocation lives until just before so many seconds from now, and no longer.
 fn lives_for(mut world: World, seconds: u64) -> bool {
@@ -166,6 +168,29 @@ fn ref_15_refreshed_just_in_time_an_allocation_lives_on() {
 
     assert_eq!(user.permit(&mut world, &[peer(1)]), 0);
     assert!(user.hears(&mut world, peer(1), relayed));
+    assert!(lives_for(world, 600));
+}
+
+#[test]
+fn a_shorter_lifetime_than_the_one_before_counts() {
+    let mut world = World::new(config(Everyone));
+    let mut user = User::new(client(1));
+    let answer = user.ask_to_allocate(&mut world, |message| message.attribute(&Lifetime(3_600)));
+    assert_eq!(answer.get::<Lifetime>(), Lifetime(3_600));
+
+    assert_eq!(user.refresh(&mut world, 600).code(), 0);
+
+    assert!(lives_for(world, 600));
+}
+
+#[test]
+fn a_lifetime_that_is_shortened_after_a_long_life_counts() {
+    let (mut world, mut user, _) = allocated();
+    assert_eq!(user.refresh(&mut world, 3_600).code(), 0);
+    world.run_for(Duration::from_secs(700));
+
+    assert_eq!(user.refresh(&mut world, 600).code(), 0);
+
     assert!(lives_for(world, 600));
 }
 
