@@ -130,8 +130,9 @@ fn sec_07_a_flood_of_unauthenticated_requests_from_many_sources_leaves_no_state(
         message.attribute(&RequestedTransport::UDP)
     });
 
-    for port in 1..=10_000 {
-        world.send(SocketAddr::from(([198, 51, 100, 1], port)), LISTENER, &bytes);
+    for port in 1_u16..=10_000 {
+        let [_, host] = port.to_be_bytes();
+        world.send(SocketAddr::from(([198, 51, 100, host], port)), LISTENER, &bytes);
     }
     world.settle();
 
