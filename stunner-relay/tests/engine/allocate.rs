@@ -37,7 +37,7 @@ fn code(build: Build) -> u16 {
 }
 
 #[test]
-fn alc_01_an_allocation_is_answered_with_both_addresses_and_its_lifetime() {
+fn alc_01_and_gen_13_an_allocation_is_answered_with_both_addresses_and_its_lifetime() {
     let mut world = World::new(config(Everyone));
 
     let answer = User::new(client(1)).ask_to_allocate(&mut world, |message| message);
