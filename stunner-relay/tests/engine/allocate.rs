@@ -6,14 +6,14 @@ use stunner_proto::{
     AttributeType, MessageBuilder, Method,
     attribute::{
         AdditionalAddressFamily, AddressFamily, DontFragment, EvenPort, Lifetime, RequestedAddressFamily,
-        RequestedTransport, ReservationToken, XorMappedAddress,
+        RequestedTransport, ReservationToken, UnknownAttributes, XorMappedAddress,
     },
 };
 use stunner_relay::{Closed, Event};
 
 use crate::world::{
-    Everyone, LISTENER_V6, Raw, SERVER, SERVER_V6, User, World, allocated, allocated_in, client, client_v6,
-    config, config_of_many, peer,
+    Answer, Everyone, LISTENER_V6, Raw, SERVER, SERVER_V6, User, World, allocated, allocated_in, client,
+    client_v6, config, config_of_many, peer,
 };
 
 type Build = fn(MessageBuilder<'_>) -> MessageBuilder<'_>;
@@ -155,8 +155,17 @@ fn alc_06_to_09_only_udp_is_relayed_and_it_must_be_asked_for() {
 }
 
 #[test]
-fn alc_11_the_df_bit_may_be_asked_for() {
-    assert_eq!(code(|message| udp(message).attribute(&DontFragment)), 0);
+fn alc_10_and_11_the_df_bit_may_be_asked_for_where_it_can_be_set() {
+    let answers = [false, true].map(|can| {
+        let mut configured = config(Everyone);
+        configured.dont_fragment = can;
+        let mut user = User::new(client(1));
+        user.ask_to_allocate(&mut World::new(configured), |message| message.attribute(&DontFragment))
+    });
+
+    assert_eq!(answers.each_ref().map(Answer::code), [420, 0]);
+    let unknown: Vec<_> = answers[0].get::<UnknownAttributes<'_>>().iter().collect();
+    assert_eq!(unknown, [AttributeType::DONT_FRAGMENT]);
 }
 
 #[test]

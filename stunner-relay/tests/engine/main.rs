@@ -7,6 +7,7 @@ mod call;
 mod channel;
 mod general;
 mod hostile;
+mod late;
 mod permission;
 mod policy;
 mod ports;

@@ -10,8 +10,8 @@ use stunner_proto::{
 use stunner_relay::{MAX_REPLY, Output};
 
 use crate::world::{
-    Everyone, LISTENER, LISTENER_V6, Raw, Received, SERVER_V6, User, World, allocated, client, client_v6,
-    config, message, other_port, peer, peer_v6,
+    Everyone, LISTENER, LISTENER_V6, Raw, Received, SERVER_V6, User, World, allocated, allocated_in, client,
+    client_v6, config, message, other_port, peer, peer_v6,
 };
 
 /// An allocation, and a permission for peer 1.
@@ -78,8 +78,11 @@ fn snd_05_and_bas_08_with_an_unknown_required_attribute_it_is_dropped() {
 }
 
 #[test]
-fn snd_06_whoever_asks_for_the_df_bit_gets_it() {
-    let (mut world, _, _) = permitted();
+fn snd_06_whoever_asks_for_the_df_bit_gets_it_or_is_dropped() {
+    let mut able = config(Everyone);
+    able.dont_fragment = true;
+    let (mut world, mut user, _) = allocated_in(able);
+    assert_eq!(user.permit(&mut world, &[peer(1)]), 0);
     let from = world.client(client(1), LISTENER);
 
     for asked in [true, false] {
@@ -91,6 +94,10 @@ fn snd_06_whoever_asks_for_the_df_bit_gets_it() {
             output => panic!("{output:?}"),
         }
     }
+
+    let (mut world, user, _) = permitted();
+    user.indicate(&mut world, |message| hello(message).attribute(&DontFragment));
+    assert!(world.take(peer(1)).is_empty());
 }
 
 #[test]

@@ -12,9 +12,9 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use stunner_proto::framing;
+use stunner_proto::{attribute::AddressFamily, framing};
 use stunner_relay::{
-    AllocateRequest, Bound, Client, Config, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server,
+    AllocateRequest, Client, Config, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server,
     Transport,
 };
 
@@ -229,14 +229,13 @@ impl World {
     }
 
     fn bind(&mut self, request: AllocateRequest, reply: &mut [u8; MAX_REPLY]) -> usize {
-        let relayed = match self.ports.take(request.wants(), self.now, &mut self.rng) {
-            Ok(relayed) => relayed,
-            Err(why) => return self.server.reject(request, why, self.now, reply),
-        };
-        let accepted = self.server.accept(request, Bound { relayed }, self.now, reply);
-        match accepted.relay {
-            Some(relay) => assert_eq!(self.relays.insert(relayed, relay), None),
-            None => self.ports.release(relayed),
+        let relayed = self.ports.take(&request, self.now, &mut self.rng);
+        let accepted = self.server.accept(request, relayed, self.now, reply);
+        for relayed in [relayed.v4, relayed.v6].into_iter().flatten().filter_map(Result::ok) {
+            match accepted.relay(AddressFamily::of(relayed.ip())) {
+                Some(relay) => assert_eq!(self.relays.insert(relayed, relay), None),
+                None => self.ports.release(relayed),
+            }
         }
         accepted.reply
     }

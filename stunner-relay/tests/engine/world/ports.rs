@@ -9,7 +9,7 @@ use std::{
 
 use rand::{Rng, rngs::StdRng};
 use stunner_proto::attribute::AddressFamily;
-use stunner_relay::{PortWish, Refusal, Wants};
+use stunner_relay::{AllocateRequest, PortWish, Refusal, Relayed};
 
 /// How long a port is kept for who has its token.
 const HOLD: Duration = Duration::from_secs(30);
@@ -20,7 +20,14 @@ pub(crate) struct Ports {
     /// The ports of each.
     pub(crate) range: RangeInclusive<u16>,
     taken: BTreeSet<SocketAddr>,
-    kept: BTreeMap<[u8; 8], (Instant, SocketAddr)>,
+    kept: BTreeMap<[u8; 8], Kept>,
+}
+
+/// A port that waits for its user.
+struct Kept {
+    until: Instant,
+    user: String,
+    relayed: SocketAddr,
 }
 
 impl Ports {
@@ -34,32 +41,48 @@ impl Ports {
     }
 
     /// Takes what is wanted.
-    pub(crate) fn take(
+    pub(crate) fn take(&mut self, request: &AllocateRequest, now: Instant, rng: &mut StdRng) -> Relayed {
+        self.kept.retain(|_, kept| now < kept.until);
+        let wants = request.wants();
+        if let PortWish::Reserved(token) = wants.port {
+            let kept = self.kept.get(&token.0).filter(|kept| kept.user == request.user());
+            let relayed = kept.map(|kept| kept.relayed).ok_or(Refusal::InsufficientCapacity);
+            if let Ok(relayed) = relayed {
+                self.kept.remove(&token.0);
+                self.taken.insert(relayed);
+            }
+            return match relayed {
+                Ok(relayed) if relayed.is_ipv6() => Relayed { v4: None, v6: Some(Ok(relayed)) },
+                relayed => Relayed { v4: Some(relayed), v6: None },
+            };
+        }
+        wants.bind(|family| self.take_family(request, family, now, rng))
+    }
+
+    fn take_family(
         &mut self,
-        wants: Wants,
+        request: &AllocateRequest,
+        family: AddressFamily,
         now: Instant,
         rng: &mut StdRng,
     ) -> Result<SocketAddr, Refusal> {
-        let family = |ip: &&IpAddr| AddressFamily::of(**ip) == wants.family;
-        let ip = *self.addresses.iter().find(family).ok_or(Refusal::AddressFamilyNotSupported)?;
-        let over: Vec<_> =
-            self.kept.iter().filter(|(_, (until, _))| *until <= now).map(|(token, _)| *token).collect();
-        for token in over {
-            self.kept.remove(&token);
-        }
-        let relayed = match wants.port {
-            PortWish::Any => self.free(ip, rng, |_, _| true),
-            PortWish::Even => self.free(ip, rng, |_, port| port % 2 == 0),
+        let own = |ip: &&IpAddr| AddressFamily::of(**ip) == family;
+        let ip = *self.addresses.iter().find(own).ok_or(Refusal::AddressFamilyNotSupported)?;
+        let is_even = |port: u16| port.is_multiple_of(2);
+        let relayed = match request.wants().port {
+            PortWish::Even => self.free(ip, rng, |_, port| is_even(port)),
             PortWish::EvenAndNext(token) => {
                 let even = self.free(ip, rng, |this, port| {
-                    port % 2 == 0 && this.is_free(SocketAddr::new(ip, port.saturating_add(1)))
+                    is_even(port) && this.is_free(SocketAddr::new(ip, port.saturating_add(1)))
                 });
                 if let Some(even) = even {
-                    self.kept.insert(token.0, (now + HOLD, SocketAddr::new(ip, even.port() + 1)));
+                    let relayed = SocketAddr::new(ip, even.port() + 1);
+                    let user = request.user().to_owned();
+                    self.kept.insert(token.0, Kept { until: now + HOLD, user, relayed });
                 }
                 even
             }
-            PortWish::Reserved(token) => self.kept.remove(&token.0).map(|(_, kept)| kept),
+            _ => self.free(ip, rng, |_, _| true),
         };
         let relayed = relayed.ok_or(Refusal::InsufficientCapacity)?;
         self.taken.insert(relayed);
@@ -81,7 +104,7 @@ impl Ports {
     }
 
     fn is_free(&self, relayed: SocketAddr) -> bool {
-        let kept = self.kept.values().any(|(_, kept)| *kept == relayed);
+        let kept = self.kept.values().any(|kept| kept.relayed == relayed);
         self.range.contains(&relayed.port()) && !self.taken.contains(&relayed) && !kept
     }
 }

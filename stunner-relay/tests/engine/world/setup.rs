@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use stunner_proto::Key;
 use stunner_relay::{
     Authenticator, Client, Config, Credential, Identity, LiveRelays, PeerPolicy, StaticUser, UserId, Verdict,
 };
@@ -76,6 +75,6 @@ struct AnyName;
 impl Authenticator for AnyName {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
         let UserId::Name(name) = who.user else { return };
-        try_key(Credential { key: Key::long_term(name, who.realm, "pass"), user: name.into() });
+        try_key(Credential::new(who.key(name, "pass"), name));
     }
 }
