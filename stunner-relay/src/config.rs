@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Authenticator, Bandwidth, LiveRelays, PeerPolicy};
+use crate::{Authenticator, Bandwidth, Discovery, LiveRelays, OAuth, PeerPolicy};
 
 /// Settings of a [`Server`](crate::Server). Durations count in whole seconds.
 #[derive(Clone)]
@@ -32,6 +32,10 @@ pub struct Config {
     pub sessions_outlive_credentials: bool,
     /// Whether an allocation may follow its client to another address (RFC 8016): no.
     pub mobility: bool,
+    /// Who lets clients in by tokens, besides the authenticator (RFC 7635): nobody.
+    pub oauth: Option<Arc<OAuth>>,
+    /// Where clients can find out about NATs before them (RFC 5780): nowhere.
+    pub discovery: Option<Discovery>,
     /// Whether Binding is all that is answered: no.
     pub stun_only: bool,
     /// Allocations in all, for each worker: 100,000.
@@ -83,6 +87,8 @@ impl Config {
             password_algorithms: true,
             sessions_outlive_credentials: true,
             mobility: false,
+            oauth: None,
+            discovery: None,
             stun_only: false,
             max_allocations: 100_000,
             max_allocations_per_user: None,

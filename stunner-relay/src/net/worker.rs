@@ -145,6 +145,13 @@ impl<N: Network> Worker<N> {
                 self.publish(now);
                 self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
+            Output::ReplyFrom { from, to, len } => {
+                let is_from = |socket: &&Rc<N::Socket>| socket.local_addr().is_ok_and(|own| own == from);
+                if let Some(socket) = self.listeners.iter().flatten().find(is_from) {
+                    let parts = [&reply[..len], &[], &[]].map(IoSlice::new);
+                    let _ = socket.try_send(&[Datagram { to, parts }]);
+                }
+            }
             Output::Allocate(request) => {
                 let len = self.allocate(request, now, &mut reply);
                 self.publish(now);

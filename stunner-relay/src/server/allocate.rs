@@ -251,7 +251,7 @@ impl Server {
         let Pending { exchange, wants, lifetime, ticket } = pending;
         let (known, _) = exchange.signature.clone().ok_or(Refusal::Unauthenticated)?;
         self.check_limits(exchange.from, &known.user)?;
-        let expires = now + 1_000 * u64::from(self.effective(*lifetime));
+        let expires = now + 1_000 * u64::from(self.effective(*lifetime, known.limit, now));
         let families = relayed.families();
         let halves = families.map(|half| half?.ok().map(|relayed| Half::new(relayed, expires)));
         let failed = FAMILIES.into_iter().zip(families);
@@ -326,9 +326,12 @@ impl Server {
         self.succeed(exchange, response)
     }
 
-    /// The lifetime in seconds that a client gets for what it asks (RFC 8656, section 7.2).
-    pub(super) fn effective(&self, asked: u32) -> u32 {
-        let seconds = |duration| u32::try_from(millis(duration) / 1_000).unwrap_or(u32::MAX);
-        asked.min(seconds(self.config.max_lifetime)).max(seconds(self.config.default_lifetime))
+    /// The lifetime in seconds that a client gets for what it asks (RFC 8656, section 7.2), at most until a token ends.
+    pub(super) fn effective(&self, asked: u32, limit: Option<u64>, now: u64) -> u32 {
+        let seconds = |millis: u64| u32::try_from(millis / 1_000).unwrap_or(u32::MAX);
+        let granted = asked
+            .min(seconds(millis(self.config.max_lifetime)))
+            .max(seconds(millis(self.config.default_lifetime)));
+        limit.map_or(granted, |limit| granted.min(seconds(limit.saturating_sub(now))))
     }
 }

@@ -23,10 +23,12 @@ mod allocate;
 mod allocation;
 mod channel;
 mod credentials;
+mod discovery;
 mod icmp;
 mod limits;
 mod mobility;
 mod nonce;
+mod oauth;
 mod permission;
 mod refresh;
 mod refusal;
@@ -37,8 +39,10 @@ mod table;
 
 pub use admin::AllocationInfo;
 pub use allocate::{Accepted, AllocateRequest, PortWish, Relayed, Wants};
+pub use discovery::Discovery;
 pub use icmp::IcmpError;
 pub use limits::Bandwidth;
+pub use oauth::OAuth;
 pub use refusal::Refusal;
 pub use table::{AllocationId, RelayId};
 
@@ -81,6 +85,15 @@ pub enum Output<'p> {
     Drop,
     /// Send this many bytes of the reply back to the client.
     Reply(usize),
+    /// Send the reply over UDP from one address of the server's to one of the client's (RFC 5780).
+    ReplyFrom {
+        /// Which of its listeners' addresses the server answers from.
+        from: SocketAddr,
+        /// Where to.
+        to: SocketAddr,
+        /// How many bytes of the reply.
+        len: usize,
+    },
     /// Send `data` to `peer` from the relayed transport address of `relay`.
     ToPeer {
         /// Whose socket to send from.
