@@ -63,6 +63,12 @@ pub struct Config {
     pub max_permissions: usize,
     /// Channels of one allocation: 256.
     pub max_channels: usize,
+    /// Whether datagrams are relayed: yes.
+    pub udp: bool,
+    /// Whether connections are relayed for clients that come over TCP or TLS (RFC 6062): no. The shell must be able to.
+    pub tcp: bool,
+    /// Connections with peers of one allocation: 64.
+    pub max_connections: usize,
 }
 
 impl Config {
@@ -101,6 +107,9 @@ impl Config {
             wide_channels: false,
             max_permissions: 256,
             max_channels: 256,
+            udp: true,
+            tcp: false,
+            max_connections: 64,
         }
     }
 }

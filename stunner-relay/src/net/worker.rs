@@ -157,7 +157,8 @@ impl<N: Network> Worker<N> {
                 self.publish(now);
                 self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
-            Output::Drop => {}
+            // Relaying of connections is off: the engine asks for none.
+            Output::Drop | Output::Connect(_) | Output::Splice { .. } => {}
         }
     }
 
@@ -328,6 +329,7 @@ impl<N: Network> Worker<N> {
                     tracing::info!(client = %client.tuple.client, transport = client.tuple.transport.name(),
                         %relayed, user, "allocation opened");
                 }
+                Event::Disconnected { .. } => {}
                 Event::Closed { relay, client, relayed, user, why, traffic } => {
                     self.free(relay, now);
                     tracing::info!(client = %client.tuple.client, %relayed, user, ?why,

@@ -66,6 +66,8 @@ pub struct Wants {
     pub v6: bool,
     /// Which port.
     pub port: PortWish,
+    /// A listener for TCP, and not a socket for UDP (RFC 6062).
+    pub tcp: bool,
 }
 
 impl Wants {
@@ -140,11 +142,8 @@ impl Server {
             // It has expired, and nobody has come yet to end it.
             self.end(id, Closed::Expired);
         }
-        let transport = message.require::<RequestedTransport>()?;
-        if transport != RequestedTransport::UDP {
-            return Err(Refusal::UnsupportedTransport);
-        }
-        let wants = self.wants(request)?;
+        let tcp = self.is_tcp(request)?;
+        let wants = Wants { tcp, ..self.wants(request)? };
         let lifetime = message.get::<Lifetime>()?.map_or(0, |lifetime| lifetime.0);
         if policy::canonical(request.exchange.from.tuple.client.ip()).is_none() {
             return Err(Refusal::Forbidden);
@@ -153,6 +152,23 @@ impl Server {
         self.check_limits(request.exchange.from, &request.known.user)?;
         let exchange = request.exchange.clone();
         Ok(Output::Allocate(AllocateRequest(Box::new(Pending { exchange, wants, lifetime, ticket }))))
+    }
+
+    /// Whether connections are to be relayed, or datagrams (RFC 6062, section 5.1).
+    fn is_tcp(&self, request: &Request<'_>) -> Result<bool, Refusal> {
+        let message = &request.message;
+        match message.require::<RequestedTransport>()? {
+            RequestedTransport::UDP if self.config.udp => Ok(false),
+            RequestedTransport::UDP => Err(Refusal::Forbidden),
+            RequestedTransport::TCP if self.config.tcp => {
+                let of_datagrams = message.contains(AttributeType::DONT_FRAGMENT)
+                    || message.contains(AttributeType::EVEN_PORT)
+                    || message.contains(AttributeType::RESERVATION_TOKEN);
+                let stream = request.exchange.from.tuple.transport.is_stream();
+                if of_datagrams || !stream { Err(Refusal::BadRequest) } else { Ok(true) }
+            }
+            _ => Err(Refusal::UnsupportedTransport),
+        }
     }
 
     /// Whether there may be another allocation: of this server, this user, this network.
@@ -204,6 +220,7 @@ impl Server {
             v4: family == AddressFamily::V4,
             v6: family == AddressFamily::V6 || second.is_some(),
             port,
+            tcp: false,
         })
     }
 
@@ -275,6 +292,7 @@ impl Server {
             permissions: Permissions::default(),
             channels: Channels::default(),
             buckets: Buckets::default(),
+            tcp: wants.tcp.then(Vec::new),
             mobility: ticket.then(Box::default),
         };
         let allocation = self.table.insert(allocation).ok_or(Refusal::InsufficientCapacity)?;

@@ -58,6 +58,7 @@ impl Server {
             Method::BINDING => return self.binding(message, &exchange, now, reply),
             Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND
                 if !self.config.stun_only => {}
+            Method::CONNECT | Method::CONNECTION_BIND if self.config.tcp && !self.config.stun_only => {}
             _ => return None,
         }
         let Admitted { message, known, answer } = match self.authenticate(message, from, now) {
@@ -71,16 +72,14 @@ impl Server {
         }
         let request = Request { message, exchange, known, now };
         let handled = match message.method() {
-            Method::ALLOCATE => match self.allocate(&request, reply) {
-                Ok(Output::Reply(len)) => Ok(len),
-                Ok(output) => return Some(output),
-                Err(why) => Err(why),
-            },
-            Method::REFRESH => self.refresh(&request, reply),
-            Method::CREATE_PERMISSION => self.create_permission(&request, reply),
-            _ => self.channel_bind(&request, reply),
+            Method::ALLOCATE => self.allocate(&request, reply),
+            Method::CONNECT => self.connect(&request),
+            Method::CONNECTION_BIND => self.connection_bind(&request, reply),
+            Method::REFRESH => self.refresh(&request, reply).map(Output::Reply),
+            Method::CREATE_PERMISSION => self.create_permission(&request, reply).map(Output::Reply),
+            _ => self.channel_bind(&request, reply).map(Output::Reply),
         };
-        Some(Output::Reply(handled.unwrap_or_else(|why| self.refuse(&request.exchange, why, reply, now))))
+        Some(handled.unwrap_or_else(|why| Output::Reply(self.refuse(&request.exchange, why, reply, now))))
     }
 
     /// A datagram's source can be forged, and whose it is gets the challenges.
@@ -113,6 +112,7 @@ impl Server {
     pub(super) fn knows(&self, kind: AttributeType) -> bool {
         match kind {
             AttributeType::DONT_FRAGMENT => self.config.dont_fragment,
+            AttributeType::CONNECTION_ID => self.config.tcp,
             AttributeType::ACCESS_TOKEN => self.config.oauth.is_some(),
             kind => !kind.is_required() || is_known(kind),
         }
