@@ -1,6 +1,9 @@
 //! Who talks to whom, over what.
 
-use std::net::SocketAddr;
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+};
 
 /// The protocol between client and server.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -35,7 +38,7 @@ impl Transport {
 }
 
 /// What identifies an allocation (RFC 8656, section 3).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FiveTuple {
     /// The client's transport address, as the server sees it.
     pub client: SocketAddr,
@@ -43,6 +46,30 @@ pub struct FiveTuple {
     pub server: SocketAddr,
     /// What carries the packets between the two.
     pub transport: Transport,
+}
+
+/// In few steps, since it is done for every packet of a client: what differs between addresses is a number or two.
+impl Hash for FiveTuple {
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let ports = u64::from(self.client.port()) << 16 | u64::from(self.server.port());
+        let rest = ports << 8 | self.transport as u64;
+        match (self.client.ip(), self.server.ip()) {
+            (IpAddr::V4(client), IpAddr::V4(server)) => {
+                hasher.write_u64(u64::from(client.to_bits()) << 32 | u64::from(server.to_bits()));
+                hasher.write_u64(rest);
+            }
+            (client, server) => {
+                for ip in [client, server] {
+                    match ip {
+                        IpAddr::V4(ip) => hasher.write_u32(ip.to_bits()),
+                        IpAddr::V6(ip) => hasher.write_u128(ip.to_bits()),
+                    }
+                }
+                hasher.write_u64(rest);
+            }
+        }
+    }
 }
 
 /// Which of a server's listeners a packet came to.

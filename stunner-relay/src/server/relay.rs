@@ -11,6 +11,7 @@ use stunner_proto::{
 use super::{
     AllocationId, Output, RelayId, Server, ToClient,
     allocation::Judged,
+    limits::Buckets,
     permission::{judge_again, passes},
 };
 use crate::{Client, Frame};
@@ -106,33 +107,55 @@ impl Server {
         dont_fragment: bool,
         now: u64,
     ) -> Option<Output<'p>> {
-        let Self { table, config, counters, .. } = self;
-        let allocation = table.get(id)?;
         let family = AddressFamily::of(peer.ip());
-        allocation.half(family, now)?;
-        if allocation.is_tcp() || !passes(config, allocation, judged.verdict, peer) {
+        if !self.passes(id, judged, peer) {
             return None;
         }
-        let user = allocation.user;
-        if let Some(limit) = config.user_bandwidth
-            && !table.buckets_of_user(user)?.to_peers.take(data.len(), limit, now)
-        {
-            counters.dropped_for_bandwidth += 1;
+        if !self.may_carry(id, true, data.len(), now) {
             return Some(Output::Drop);
         }
-        let allocation = table.get_mut(id)?;
-        if let Some(limit) = config.allocation_bandwidth
-            && !allocation.buckets.to_peers.take(data.len(), limit, now)
-        {
-            counters.dropped_for_bandwidth += 1;
-            return Some(Output::Drop);
-        }
-        let half = allocation.half_mut(family, now)?;
+        let Self { table, counters, .. } = self;
+        let half = table.get_mut(id)?.half_mut(family, now)?;
         half.traffic.packets_to_peers += 1;
         half.traffic.bytes_to_peers += data.len() as u64;
         counters.traffic.packets_to_peers += 1;
         counters.traffic.bytes_to_peers += data.len() as u64;
         Some(Output::ToPeer { relay: RelayId { allocation: id, family }, peer, data, dont_fragment })
+    }
+
+    /// Whether a packet to or from a peer that was permitted may pass now.
+    #[inline]
+    fn passes(&self, id: AllocationId, judged: Judged, peer: SocketAddr) -> bool {
+        self.table.get(id).is_some_and(|allocation| {
+            !allocation.is_tcp() && passes(&self.config, allocation, judged.verdict, peer)
+        })
+    }
+
+    /// Whether an allocation and its user may send or receive so many bytes more. What they may not is counted.
+    #[inline]
+    fn may_carry(&mut self, id: AllocationId, to_peer: bool, bytes: usize, now: u64) -> bool {
+        let config = &self.config;
+        config.user_bandwidth.is_none() && config.allocation_bandwidth.is_none()
+            || self.takes(id, to_peer, bytes, now).unwrap_or(false)
+    }
+
+    fn takes(&mut self, id: AllocationId, to_peer: bool, bytes: usize, now: u64) -> Option<bool> {
+        let Self { table, config, counters, .. } = self;
+        let side = |buckets: &mut Buckets, limit| {
+            let bucket = if to_peer { &mut buckets.to_peers } else { &mut buckets.to_client };
+            bucket.take(bytes, limit, now)
+        };
+        let user = table.get(id)?.user;
+        let fits = match config.user_bandwidth {
+            Some(limit) => side(table.buckets_of_user(user)?, limit),
+            None => true,
+        };
+        let fits = match config.allocation_bandwidth.filter(|_| fits) {
+            Some(limit) => side(&mut table.get_mut(id)?.buckets, limit),
+            None => fits,
+        };
+        counters.dropped_for_bandwidth += u64::from(!fits);
+        Some(fits)
     }
 
     /// Takes in one packet that reached a relayed transport address, and says who gets it (RFC 8656, section 11.3).
@@ -145,58 +168,38 @@ impl Server {
         now: Instant,
     ) -> Option<ToClient<'p>> {
         let now = self.time(now);
-        let Some(judged) = self.permission(relay.allocation, from, now) else {
-            self.counters.dropped_from_peers += 1;
+        let id = relay.allocation;
+        let judged = self.permission(id, from, now).filter(|&judged| self.passes(id, judged, from));
+        if judged.is_some() && !self.may_carry(id, false, packet.len(), now) {
             return None;
-        };
-        match self.deliver(packet, from, judged, relay, now) {
-            Some(delivered) => delivered,
-            None => {
-                self.counters.dropped_from_peers += 1;
-                None
-            }
         }
+        let delivered = judged.and_then(|_| self.deliver(packet, from, relay, now));
+        if delivered.is_none() {
+            self.counters.dropped_from_peers += 1;
+        }
+        delivered
     }
 
-    /// `Some(None)` was dropped and counted already.
     #[inline]
     fn deliver<'p>(
         &mut self,
         data: &'p [u8],
         from: SocketAddr,
-        judged: Judged,
         relay: RelayId,
         now: u64,
-    ) -> Option<Option<ToClient<'p>>> {
-        let Self { table, config, rng, counters, .. } = self;
-        let allocation = table.get(relay.allocation)?;
-        allocation.half(relay.family, now)?;
-        if !passes(config, allocation, judged.verdict, from) {
-            return None;
-        }
-        let (client, user) = (allocation.client, allocation.user);
+    ) -> Option<ToClient<'p>> {
+        let Self { table, rng, counters, .. } = self;
+        let allocation = table.get_mut(relay.allocation)?;
+        let client = allocation.client;
         let frame = match allocation.channels.number(from, now) {
             Some(number) => Frame::channel_data(number, data, client.tuple.transport.is_stream())?,
             None => Frame::data_indication(from, TransactionId(rng.random()), data)?,
         };
-        if let Some(limit) = config.user_bandwidth
-            && !table.buckets_of_user(user)?.to_client.take(data.len(), limit, now)
-        {
-            counters.dropped_for_bandwidth += 1;
-            return Some(None);
-        }
-        let allocation = table.get_mut(relay.allocation)?;
-        if let Some(limit) = config.allocation_bandwidth
-            && !allocation.buckets.to_client.take(data.len(), limit, now)
-        {
-            counters.dropped_for_bandwidth += 1;
-            return Some(None);
-        }
         let half = allocation.half_mut(relay.family, now)?;
         half.traffic.packets_to_client += 1;
         half.traffic.bytes_to_client += data.len() as u64;
         counters.traffic.packets_to_client += 1;
         counters.traffic.bytes_to_client += data.len() as u64;
-        Some(Some(ToClient { client, frame }))
+        Some(ToClient { client, frame })
     }
 }

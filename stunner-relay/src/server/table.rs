@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use foldhash::quality::RandomState;
 use slab::Slab;
 use stunner_proto::attribute::AddressFamily;
 
@@ -58,8 +59,8 @@ impl RelayId {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Slab<(u32, Allocation)>,
-    by_tuple: HashMap<FiveTuple, Path>,
-    by_relayed: HashMap<SocketAddr, RelayId>,
+    by_tuple: HashMap<FiveTuple, Path, RandomState>,
+    by_relayed: HashMap<SocketAddr, RelayId, RandomState>,
     by_source: HashMap<IpAddr, usize>,
     by_user: HashMap<Box<str>, usize>,
     users: Slab<User>,

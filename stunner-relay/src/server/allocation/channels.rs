@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
+use foldhash::quality::RandomState;
 use stunner_proto::ChannelNumber;
 
 use super::Judged;
@@ -17,8 +18,8 @@ const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     entries: Vec<Channel>,
-    by_number: HashMap<ChannelNumber, usize>,
-    by_peer: HashMap<SocketAddr, usize>,
+    by_number: HashMap<ChannelNumber, usize, RandomState>,
+    by_peer: HashMap<SocketAddr, usize, RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]

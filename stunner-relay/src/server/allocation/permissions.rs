@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
+use foldhash::quality::RandomState;
+
 use crate::{Refusal, Verdict};
 
 /// How long a permission lives: 300 s (RFC 8656, section 9).
@@ -14,7 +16,7 @@ const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
     entries: Vec<Permission>,
-    index: HashMap<IpAddr, usize>,
+    index: HashMap<IpAddr, usize, RandomState>,
 }
 
 /// What the policy said about a peer, and under which configuration.
