@@ -168,7 +168,7 @@ impl AuthSettings {
             }
             AuthKind::Longterm { secret, duration } => {
                 let username = now.saturating_add_signed(*duration).to_string();
-                let credential = password(&username, secret.as_bytes());
+                let credential = password(&username, &secret.as_str().into()).expose().to_owned();
                 StunnerCredentials { username, credential, realm }
             }
         }

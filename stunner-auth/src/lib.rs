@@ -1,12 +1,6 @@
 //! TURN credentials and ICE configurations, compatible with `@l7mp/stunner-auth-lib`.
 //!
-//! A time-limited credential, as TURN servers with a shared secret check it:
-//!
-//! ```
-//! let username = "1700000000:alice";
-//! assert_eq!(stunner_auth::expires(username), Some(1_700_000_000));
-//! assert_eq!(stunner_auth::password(username, b"north"), "Cd/49soE35ICqcJF/bCTn8Z4OyE=");
-//! ```
+//! Time-limited credentials, made by a web application and checked by a TURN server: see [`SharedSecrets`].
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "config")]
@@ -17,9 +11,13 @@ mod error;
 #[cfg(feature = "config")]
 mod ice;
 #[cfg(feature = "config")]
+pub mod node;
+#[cfg(feature = "config")]
 mod options;
+mod secret;
+mod shared;
 
-pub use credentials::{expires, password};
+pub use credentials::{Algorithm, Credentials, password};
 #[cfg(feature = "config")]
 pub use error::Error;
 #[cfg(feature = "config")]
@@ -29,3 +27,5 @@ pub use ice::{
 };
 #[cfg(feature = "config")]
 pub use options::{Environment, Options};
+pub use secret::Secret;
+pub use shared::{Denied, SharedSecrets, TimeLimited};

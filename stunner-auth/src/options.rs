@@ -64,6 +64,12 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The value of a variable, the empty one included; `None` where it is not set.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// A switch: `0` is off, nothing is nothing, and anything else is on, `false` included.
     #[must_use]
     pub fn switch(&self, name: &str) -> Option<bool> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stunner_auth::{Secret, SharedSecrets};
 use stunner_proto::Key;
 
 use crate::Client;
@@ -56,7 +57,7 @@ impl StaticUser {
     /// A user and the password.
     #[must_use]
     pub fn new(username: &str, password: &str) -> Self {
-        Self { username: username.into(), password: Secret(password.into()) }
+        Self { username: username.into(), password: password.into() }
     }
 }
 
@@ -64,7 +65,7 @@ impl Authenticator for StaticUser {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
         let UserId::Name(name) = who.user;
         if name == &*self.username {
-            let key = Key::long_term(name, who.realm, &self.password.0);
+            let key = Key::long_term(name, who.realm, self.password.expose());
             try_key(Credential { key, user: name.into() });
         }
     }
@@ -74,7 +75,7 @@ impl Authenticator for StaticUser {
 /// which it expires, the password is its HMAC with a secret that the server shares with a web application.
 #[derive(Clone, Debug)]
 pub struct SharedSecret<T> {
-    secrets: Vec<Secret>,
+    secrets: SharedSecrets,
     clock: T,
 }
 
@@ -82,27 +83,32 @@ impl<T: TimeSource> SharedSecret<T> {
     /// One secret and a clock.
     #[must_use]
     pub fn new(secret: &str, clock: T) -> Self {
-        Self { secrets: vec![Secret(secret.into())], clock }
+        Self::with(SharedSecrets::new(secret), clock)
+    }
+
+    /// Secrets that were set up elsewhere: with a leeway for clocks that differ, or with another algorithm.
+    #[must_use]
+    pub fn with(secrets: SharedSecrets, clock: T) -> Self {
+        Self { secrets, clock }
     }
 
     /// Accepts another secret too, for as long as both are in use.
     #[must_use]
     pub fn or(mut self, secret: &str) -> Self {
-        self.secrets.push(Secret(secret.into()));
+        self.secrets = self.secrets.or(secret);
         self
     }
 }
 
+/// The user that counts for quotas and in events is what follows the time in `TIME:USER`, so that fresh credentials of
+/// a user are the same user.
 impl<T: TimeSource> Authenticator for SharedSecret<T> {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
         let UserId::Name(name) = who.user;
-        if stunner_auth::expires(name).is_none_or(|expires| expires < self.clock.unix_seconds()) {
-            return;
-        }
-        for secret in &self.secrets {
-            let password = stunner_auth::password(name, secret.0.as_bytes());
-            let key = Key::long_term(name, who.realm, &password);
-            if try_key(Credential { key, user: name.into() }) {
+        let Ok(admitted) = self.secrets.admit(name, self.clock.unix_seconds()) else { return };
+        for password in self.secrets.passwords(name) {
+            let key = Key::long_term(name, who.realm, password.expose());
+            if try_key(Credential { key, user: admitted.user.into() }) {
                 return;
             }
         }
@@ -124,15 +130,5 @@ impl<F: Fn() -> u64 + Send + Sync + 'static> TimeSource for F {
 impl<A: Authenticator> Authenticator for Arc<A> {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
         (**self).credentials(who, try_key);
-    }
-}
-
-/// Text that no log shows.
-#[derive(Clone)]
-struct Secret(Box<str>);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("..")
     }
 }
