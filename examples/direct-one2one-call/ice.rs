@@ -19,7 +19,7 @@ pub(crate) fn source(settings: &Settings, turn: Option<&TurnServer>) -> Result<I
         && environment.get("STUNNER_PUBLIC_PORT").is_none()
     {
         let udp = turn.listeners().iter().find(|listener| listener.transport() == Transport::Udp);
-        options.port = udp.and_then(|udp| udp.address().rsplit(':').next()).map(str::to_owned);
+        options.port = udp.and_then(|udp| udp.address().rsplit(':').next()?.parse().ok());
     }
     Ok(std::sync::Arc::new(move |host| {
         let mut options = options.clone();

@@ -1,11 +1,21 @@
-//! TURN credentials and ICE configurations, compatible with `@l7mp/stunner-auth-lib`.
+//! TURN credentials, ICE configurations and STUNner's configuration files.
 //!
-//! Time-limited credentials, made by a web application and checked by a TURN server: see [`SharedSecrets`].
+//! * [`SharedSecrets`] makes time-limited credentials for a web application, and checks them for a TURN server.
+//! * [`get_ice_config`] makes what a browser is given, from options, configuration file and environment.
+//! * [`config`] reads STUNner's configuration files, of every generation.
+//! * [`rest`] has the types of STUNner's authentication service.
+//! * [`node`] is `@l7mp/stunner-auth-lib` to the letter, for who must not notice a difference.
+//!
+//! Without the default feature `config` there are credentials only, and no serde.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "config")]
-mod config;
+mod auth;
+#[cfg(feature = "config")]
+pub mod config;
 mod credentials;
+#[cfg(feature = "config")]
+mod environment;
 #[cfg(feature = "config")]
 mod error;
 #[cfg(feature = "config")]
@@ -14,18 +24,31 @@ mod ice;
 pub mod node;
 #[cfg(feature = "config")]
 mod options;
+#[cfg(feature = "config")]
+pub mod rest;
 mod secret;
+#[cfg(feature = "config")]
+mod settings;
 mod shared;
+#[cfg(feature = "config")]
+mod uri;
 
+#[cfg(feature = "config")]
+pub use auth::{Auth, AuthKind, AuthType, NotAnAuthType};
 pub use credentials::{Algorithm, Credentials, password};
+#[cfg(feature = "config")]
+pub use environment::Environment;
 #[cfg(feature = "config")]
 pub use error::Error;
 #[cfg(feature = "config")]
 pub use ice::{
-    AuthKind, AuthSettings, IceConfig, IceServer, StunnerCredentials, check_config, check_config_file,
-    get_ice_config, get_stunner_credentials,
+    IceConfig, IceServer, IceTransportPolicy, NotAPolicy, get_ice_config, get_stunner_credentials,
 };
 #[cfg(feature = "config")]
-pub use options::{Environment, Options};
+pub use options::Options;
 pub use secret::Secret;
+#[cfg(feature = "config")]
+pub use settings::Settings;
 pub use shared::{Denied, SharedSecrets, TimeLimited};
+#[cfg(feature = "config")]
+pub use uri::TurnUri;

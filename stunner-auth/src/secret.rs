@@ -13,6 +13,12 @@ impl Secret {
         Self(text.into())
     }
 
+    /// No text at all.
+    #[cfg(feature = "config")]
+    pub(crate) const fn empty() -> Self {
+        Self(String::new())
+    }
+
     /// The text itself, for who must have it.
     #[must_use]
     pub fn expose(&self) -> &str {

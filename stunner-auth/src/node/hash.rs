@@ -48,62 +48,40 @@ fn wrong_type(argument: &str, types: &str, found: Option<&Value>) -> Stop {
 /// An HMAC: key and message in, code out.
 type Hash = fn(&[u8], &[u8]) -> Vec<u8>;
 
+/// The names that OpenSSL has for a hash function, in lower case.
+#[rustfmt::skip]
+const HASHES: [(&[&str], Hash); 8] = [
+    (&["sha1", "sha-1", "rsa-sha1", "rsa-sha1-2", "sha1withrsaencryption", "ssl3-sha1", "1.3.14.3.2.26"],
+        code::<Hmac<Sha1>>),
+    (&["sha256", "sha-256", "sha2-256", "rsa-sha256", "sha256withrsaencryption", "2.16.840.1.101.3.4.2.1"],
+        code::<Hmac<Sha256>>),
+    (&["md5", "rsa-md5", "md5withrsaencryption", "ssl3-md5", "1.2.840.113549.2.5"], code::<Hmac<Md5>>),
+    (&["sha224", "sha-224", "sha2-224", "rsa-sha224", "sha224withrsaencryption", "2.16.840.1.101.3.4.2.4"],
+        code::<Hmac<Sha224>>),
+    (&["sha384", "sha-384", "sha2-384", "rsa-sha384", "sha384withrsaencryption", "2.16.840.1.101.3.4.2.2"],
+        code::<Hmac<Sha384>>),
+    (&["sha512", "sha-512", "sha2-512", "rsa-sha512", "sha512withrsaencryption", "2.16.840.1.101.3.4.2.3"],
+        code::<Hmac<Sha512>>),
+    (&["sha512-224", "sha-512/224", "sha2-512/224", "rsa-sha512/224", "sha512-224withrsaencryption", "2.16.840.1.101.3.4.2.5"],
+        code::<Hmac<Sha512_224>>),
+    (&["sha512-256", "sha-512/256", "sha2-512/256", "rsa-sha512/256", "sha512-256withrsaencryption", "2.16.840.1.101.3.4.2.6"],
+        code::<Hmac<Sha512_256>>),
+];
+
 /// The hash function of an OpenSSL name.
 fn named(algorithm: &Text) -> Result<Hash, Stop> {
     let name = c_string(algorithm);
-    Ok(match name.to_ascii_lowercase().as_str() {
-        "md5" | "rsa-md5" | "md5withrsaencryption" | "ssl3-md5" | "1.2.840.113549.2.5" => code::<Hmac<Md5>>,
-        "sha1"
-        | "sha-1"
-        | "rsa-sha1"
-        | "rsa-sha1-2"
-        | "sha1withrsaencryption"
-        | "ssl3-sha1"
-        | "1.3.14.3.2.26" => code::<Hmac<Sha1>>,
-        "sha224"
-        | "sha-224"
-        | "sha2-224"
-        | "rsa-sha224"
-        | "sha224withrsaencryption"
-        | "2.16.840.1.101.3.4.2.4" => code::<Hmac<Sha224>>,
-        "sha256"
-        | "sha-256"
-        | "sha2-256"
-        | "rsa-sha256"
-        | "sha256withrsaencryption"
-        | "2.16.840.1.101.3.4.2.1" => code::<Hmac<Sha256>>,
-        "sha384"
-        | "sha-384"
-        | "sha2-384"
-        | "rsa-sha384"
-        | "sha384withrsaencryption"
-        | "2.16.840.1.101.3.4.2.2" => code::<Hmac<Sha384>>,
-        "sha512"
-        | "sha-512"
-        | "sha2-512"
-        | "rsa-sha512"
-        | "sha512withrsaencryption"
-        | "2.16.840.1.101.3.4.2.3" => code::<Hmac<Sha512>>,
-        "sha512-224"
-        | "sha-512/224"
-        | "sha2-512/224"
-        | "rsa-sha512/224"
-        | "sha512-224withrsaencryption"
-        | "2.16.840.1.101.3.4.2.5" => code::<Hmac<Sha512_224>>,
-        "sha512-256"
-        | "sha-512/256"
-        | "sha2-512/256"
-        | "rsa-sha512/256"
-        | "sha512-256withrsaencryption"
-        | "2.16.840.1.101.3.4.2.6" => code::<Hmac<Sha512_256>>,
-        // These give no HMAC.
+    let lower = name.to_ascii_lowercase();
+    if let Some((_, hash)) = HASHES.iter().find(|(names, _)| names.contains(&lower.as_str())) {
+        return Ok(*hash);
+    }
+    Err(match lower.as_str() {
+        // These are known, and give no HMAC.
         "shake128" | "shake256" | "shake-128" | "shake-256" => {
-            return Err(Stop::Throws("Error: error:00000000:lib(0)::reason(0)".to_owned()));
+            Stop::Throws("Error: error:00000000:lib(0)::reason(0)".to_owned())
         }
-        other if is_known_elsewhere(other) => {
-            return Err(Stop::Unsupported(format!("the hash function '{name}'")));
-        }
-        _ => return Err(Stop::Throws(format!("TypeError: Invalid digest: {name}"))),
+        other if is_known_elsewhere(other) => Stop::Unsupported(format!("the hash function '{name}'")),
+        _ => Stop::Throws(format!("TypeError: Invalid digest: {name}")),
     })
 }
 
