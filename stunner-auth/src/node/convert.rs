@@ -4,20 +4,47 @@ use super::{Stop, Text, Value};
 
 /// A number as JavaScript writes it: the fewest digits that mean it, with an exponent from 1e21 on and below 1e-6.
 pub(super) fn number(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
+    // Where two texts of the fewest digits are as near, this takes the even one, as JavaScript does, and Rust does not.
+    let Some(finite) = serde_json::Number::from_f64(value.abs()) else {
+        return if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
+    };
     if value == 0.0 {
         return "0".to_owned();
     }
-    if (1e-6..1e21).contains(&value.abs()) {
-        return value.to_string();
+    let text = finite.to_string();
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let leading = all.len() - all.trim_start_matches('0').len();
+    let digits = all.trim_matches('0');
+    let signed = |len: usize| i32::try_from(len).expect("a number has few digits");
+    let exponent: i32 = exponent.parse().expect("a number's exponent is a number");
+    let point = signed(whole.len()) + exponent - signed(leading);
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}{}", laid_out(digits, point))
+}
+
+/// Digits with the point after so many of them.
+fn laid_out(digits: &str, point: i32) -> String {
+    let len = digits.len();
+    match usize::try_from(point) {
+        Ok(point @ 1..=21) if point >= len => format!("{digits}{}", "0".repeat(point - len)),
+        Ok(point @ 1..=21) => format!("{}.{}", &digits[..point], &digits[point..]),
+        Ok(0) => format!("0.{digits}"),
+        Err(_) if point > -6 => format!("0.{}{digits}", "0".repeat(usize::try_from(-point).unwrap_or(0))),
+        _ => {
+            let (first, rest) = digits.split_at(1);
+            let dot = if rest.is_empty() { "" } else { "." };
+            format!("{first}{dot}{rest}e{:+}", point - 1)
+        }
     }
-    let text = format!("{value:e}");
-    if text.contains("e-") { text } else { text.replace('e', "e+") }
 }
 
 /// What a template string makes of a value.
@@ -109,6 +136,10 @@ mod tests {
             (-0.0, "0"),
             (3478.0, "3478"),
             (-1.5, "-1.5"),
+            (1_000_000_000_000_000.25, "1000000000000000.2"),
+            (123_000.0, "123000"),
+            (0.05, "0.05"),
+            (-0.000_012_3, "-0.0000123"),
             (1e20, "100000000000000000000"),
             (1e21, "1e+21"),
             (1.234_567_890_123_456_8e29, "1.2345678901234568e+29"),

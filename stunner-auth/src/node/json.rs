@@ -93,7 +93,8 @@ impl Parser<'_> {
             let key = self.string()?;
             self.skip_space();
             if !self.eat(':') {
-                return Err(self.error(COLON));
+                // V8 has words of its own for the first member only.
+                return Err(if members.is_empty() { self.error(COLON) } else { self.unexpected() });
             }
             let value = self.value(depth + 1)?;
             match places.get(&key) {
@@ -215,7 +216,8 @@ impl Parser<'_> {
             Some('r') => b'\r',
             Some('t') => b'\t',
             Some('u') => return self.unicode_escape(),
-            None => return Err(self.unexpected()),
+            // V8 has its words for a bad escape within Latin-1 only.
+            None | Some('\u{100}'..) => return Err(self.unexpected()),
             Some(_) => return Err(self.error("Bad escaped character in")),
         };
         self.at += 1;
