@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::options::Settings;
+use crate::{ice, options::Settings};
 
 /// How long a certificate is good for; Apple's browsers refuse more than 825 days.
 const DAYS: i64 = 397;
@@ -80,11 +80,7 @@ fn names(settings: &Settings) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.extend(settings.environment.get("STUNNER_PUBLIC_ADDR").map(str::to_owned));
     names.extend(fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()));
-    let lasting = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => !ip.is_link_local(),
-        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-    };
-    names.extend(crate::ice::own_addresses().iter().filter(|ip| lasting(ip)).map(IpAddr::to_string));
+    names.extend(ice::own_addresses().iter().filter(|ip| !ice::is_link_local(ip)).map(IpAddr::to_string));
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':');
     names.retain(|name| !name.is_empty() && name.bytes().all(letters));
     names.sort();

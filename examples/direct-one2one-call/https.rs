@@ -1,12 +1,19 @@
 //! The web server: the page, the signaling, and what a cluster asks for.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
+use socket2::{Domain, Socket, Type};
 use stunner_relay::TurnServer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,13 +23,24 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
-use warp::{Filter, Reply, filters::BoxedFilter, http::header};
+use warp::{
+    Filter, Reply,
+    filters::{BoxedFilter, path::FullPath},
+    http::{Uri, header},
+};
 
 use crate::{
-    certificate, ice,
+    certificate,
+    ice::{self, Ice},
     options::Settings,
-    signaling::{IceSource, MAX_FRAME, Signaling, ended},
+    signaling::{MAX_FRAME, Signaling, ended},
 };
+
+mod linger;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use linger::Lingering;
 
 /// How long a client may take for a TLS handshake, or for the head of a request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,24 +56,23 @@ pub(crate) struct Web {
     address: SocketAddr,
     tls: bool,
     certificate: Option<PathBuf>,
-    task: tokio::task::JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Web {
     /// Where the page is: on this machine first, then on its network.
     pub(crate) fn urls(&self) -> Vec<String> {
         let scheme = if self.tls { "https" } else { "http" };
-        let url = |host: String| format!("{scheme}://{host}:{}/", self.address.port());
-        let mut urls = vec![url("localhost".to_owned())];
+        let port = self.address.port();
         if !self.address.ip().is_unspecified() {
-            return vec![url(SocketAddr::new(self.address.ip(), 0)
-                .to_string()
-                .trim_end_matches(":0")
-                .to_owned())];
+            return vec![format!("{scheme}://{}/", self.address)];
         }
-        let others = ice::own_addresses().into_iter().filter(|ip| !ip.is_loopback() && ip.is_ipv4());
-        urls.extend(others.map(|ip| url(ip.to_string())));
-        urls
+        let mut others = ice::own_addresses();
+        others.retain(|ip| !ip.is_loopback() && !ice::is_link_local(ip));
+        others.sort();
+        let others = others.into_iter().map(|ip| SocketAddr::new(ip, port).to_string());
+        let hosts = std::iter::once(format!("localhost:{port}")).chain(others);
+        hosts.map(|host| format!("{scheme}://{host}/")).collect()
     }
 
     /// Where the certificate is that was made here.
@@ -64,16 +81,16 @@ impl Web {
     }
 
     /// Waits until all connections are closed.
-    pub(crate) async fn ended(self) {
+    pub(crate) async fn ended(mut self) {
         // A task that panicked has ended too.
-        let _ = self.task.await;
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
 /// Binds and serves until `stopped` says so.
 pub(crate) async fn start(
     settings: &Settings,
-    ice: IceSource,
+    ice: Ice,
     turn: Option<Arc<TurnServer>>,
     stopped: watch::Receiver<bool>,
 ) -> Result<Web, String> {
@@ -83,20 +100,52 @@ pub(crate) async fn start(
     } else {
         (None, None)
     };
-    let listener = TcpListener::bind(settings.web).await.map_err(|error| match error.kind() {
+    let listeners = bind(settings.web).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "{} is in use by another program: stop that one, or choose another port, such as --as-uri https://0.0.0.0:9443/",
             settings.web
         ),
         _ => format!("cannot listen on {}: {error}; give an address of this machine with --as-uri", settings.web),
     })?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let address = listeners[0].local_addr().map_err(|error| error.to_string())?;
     let weak = turn.as_ref().map(Arc::downgrade);
     let routes = routes(Signaling::new(ice, stopped.clone()), move || {
         weak.as_ref()?.upgrade().map(|turn| turn.stats())
     });
-    let task = tokio::spawn(serve(listener, acceptor, routes, stopped));
-    Ok(Web { address, tls: settings.tls, certificate, task })
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        tasks.spawn(serve(listener, acceptor.clone(), routes.clone(), stopped.clone()));
+    }
+    Ok(Web { address, tls: settings.tls, certificate, tasks })
+}
+
+/// Listens on an address; on 0.0.0.0 means on IPv6 too, where the machine has it.
+fn bind(address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+    let first = listen(address)?;
+    let port = first.local_addr()?.port();
+    let mut listeners = vec![first];
+    if address.ip().is_unspecified() && address.is_ipv4() {
+        match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => tracing::debug!(%error, "no IPv6"),
+            Ok(second) => listeners.push(second),
+        }
+    }
+    Ok(listeners)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of a program that has just ended do not keep its successor waiting.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
 }
 
 async fn serve(
@@ -132,14 +181,33 @@ async fn connection(
     stopped: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
-    match acceptor {
-        None => http(stream, routes, stopped).await,
-        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, routes, stopped).await,
-            Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
-            Err(_) => tracing::debug!("no TLS in time"),
-        },
+    let Some(acceptor) = acceptor else { return http(Lingering::new(stream), routes, stopped).await };
+    let mut first = [0];
+    match timeout(HANDSHAKE, stream.peek(&mut first)).await {
+        // Somebody typed http://, as every method of HTTP begins with a capital.
+        Ok(Ok(1)) if first[0].is_ascii_uppercase() => {
+            return http(Lingering::new(stream), redirect(), stopped).await;
+        }
+        Ok(Ok(1)) => {}
+        _ => return,
     }
+    match timeout(HANDSHAKE, acceptor.accept(Lingering::new(stream))).await {
+        Ok(Ok(stream)) => http(stream, routes, stopped).await,
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+        Err(_) => tracing::debug!("no TLS in time"),
+    }
+}
+
+/// To the same page over TLS.
+fn redirect() -> BoxedFilter<(Box<dyn Reply>,)> {
+    let query = warp::query::raw().map(|query| format!("?{query}")).or(warp::any().map(String::new)).unify();
+    let there = warp::header::<String>("host").and(warp::path::full()).and(query);
+    let there = there.and_then(|host: String, path: FullPath, query: String| async move {
+        let uri = format!("https://{host}{}{query}", path.as_str()).parse::<Uri>();
+        let redirected = uri.map(|uri| Box::new(warp::redirect::temporary(uri)) as Box<dyn Reply>);
+        redirected.map_err(|_| warp::reject::not_found())
+    });
+    there.boxed()
 }
 
 async fn http<S>(stream: S, routes: BoxedFilter<(Box<dyn Reply>,)>, stopped: watch::Receiver<bool>)

@@ -49,7 +49,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let turn = if settings.turn { Some(Arc::new(turn::start(&settings)?)) } else { None };
     let (stop, stopped) = watch::channel(false);
     let web = if settings.signaling {
-        let ice = ice::source(&settings, turn.as_deref())?;
+        let ice = ice::Ice::new(&settings, turn.as_deref())?;
         Some(https::start(&settings, ice, turn.clone(), stopped).await?)
     } else {
         None

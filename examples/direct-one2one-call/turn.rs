@@ -11,7 +11,7 @@ use stunner_relay::{
 use crate::options::Settings;
 
 /// Starts TURN over UDP and TCP. Clients reach one another and what `--allow-peer` names, and nothing else.
-pub(crate) fn start(settings: &Settings) -> Result<TurnServer, StartError> {
+pub(crate) fn start(settings: &Settings) -> Result<TurnServer, String> {
     let policy = settings.allow_peer.iter().fold(RelayOnly::new(), |policy, range| policy.allow(*range));
     let (first, last) = settings.relay_ports;
     let mut builder = TurnServer::builder()
@@ -41,7 +41,10 @@ pub(crate) fn start(settings: &Settings) -> Result<TurnServer, StartError> {
     if let Some(address) = RelayAddress::detect(AddressFamily::V6) {
         builder = builder.relay_address(address);
     }
-    builder.start()
+    builder.start().map_err(|error| match error {
+        StartError::Busy(_) => format!("{error} with STUNNER_PORT"),
+        _ => error.to_string(),
+    })
 }
 
 /// IPv4, and IPv6 where the machine has it.

@@ -146,6 +146,23 @@ async fn a_call_holds_while_everything_in_it_is_refreshed() {
 }
 
 #[tokio::test]
+async fn names_can_be_typed_and_enter_is_enough() {
+    let program = Program::start(&UDP);
+    let browser = Chromium::start().await;
+    let (alice, bob) = (browser.open(&program.url).await, browser.open(&program.url).await);
+    for (page, name) in [(&alice, "alice\n"), (&bob, "bob\n")] {
+        browser.until(page, "!document.getElementById('register').disabled").await;
+        browser.type_into(page, "name", name).await;
+        browser.until(page, "window.call.state().registered").await;
+    }
+
+    browser.type_into(&bob, "peer", "alice\n").await;
+
+    browser.until(&alice, "!document.getElementById('ringing').hidden").await;
+    browser.until(&alice, "document.getElementById('caller').textContent.startsWith('bob is calling')").await;
+}
+
+#[tokio::test]
 async fn a_call_can_be_declined_cancelled_and_made_again() {
     let pair = Pair::<Chromium>::start(&UDP).await;
     let (browser, alice, bob) = (&pair.browser, &pair.alice, &pair.bob);

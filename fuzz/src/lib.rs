@@ -13,8 +13,8 @@ use stunner_proto::{
     framing::{MAX_FRAME, frame_len},
 };
 use stunner_relay::{
-    Bound, Client, Config, FiveTuple, ListenerId, LiveRelays, MAX_REPLY, Output, RelayOnly, Server,
-    StaticUser, Transport,
+    Client, Config, FiveTuple, ListenerId, LiveRelays, MAX_REPLY, Output, RelayOnly, Server, StaticUser,
+    Transport,
 };
 
 /// A message is parsed, every attribute decoded, and what was decoded is the same when it is written and read again.
@@ -88,8 +88,9 @@ pub fn server(bytes: &[u8]) {
         match server.handle_client(packet, from, now, &mut reply) {
             Output::Reply(len) => assert!(Message::parse(&reply[..len]).is_ok()),
             Output::Allocate(request) => {
-                let bound = Bound { relayed: SocketAddr::new(address.ip(), 50_000 + u16::from(who)) };
-                let accepted = server.accept(request, bound, now, &mut reply);
+                let relayed = SocketAddr::new(address.ip(), 50_000 + u16::from(who));
+                let relayed = request.wants().bind(|_| Ok(relayed));
+                let accepted = server.accept(request, relayed, now, &mut reply);
                 assert!(Message::parse(&reply[..accepted.reply]).is_ok());
             }
             _ => {}

@@ -49,6 +49,6 @@ pub use options::Options;
 pub use secret::Secret;
 #[cfg(feature = "config")]
 pub use settings::Settings;
-pub use shared::{Denied, SharedSecrets, TimeLimited};
+pub use shared::{Admitted, Denied, SharedSecrets, TimeLimited};
 #[cfg(feature = "config")]
 pub use uri::TurnUri;

@@ -67,9 +67,11 @@ impl SharedSecrets {
     ///
     /// # Errors
     /// [`Denied::Malformed`] and [`Denied::Expired`].
-    pub fn admit<'a>(&self, username: &'a str, now: u64) -> Result<TimeLimited<'a>, Denied> {
-        let user = TimeLimited::parse(username).ok_or(Denied::Malformed)?;
-        if user.is_expired(now, self.leeway) { Err(Denied::Expired) } else { Ok(user) }
+    pub fn admit<'a>(&self, username: &'a str, now: u64) -> Result<Admitted<'a>, Denied> {
+        let TimeLimited { expires, user } = TimeLimited::parse(username).ok_or(Denied::Malformed)?;
+        let left = i128::from(expires) + i128::from(self.leeway) - i128::from(now);
+        let seconds = |left: i128| u64::try_from(left).unwrap_or(u64::MAX);
+        if left < 0 { Err(Denied::Expired) } else { Ok(Admitted { user, left: seconds(left) }) }
     }
 
     /// The passwords that a username may have: one for each secret.
@@ -86,6 +88,16 @@ impl SharedSecrets {
         let known = self.secrets.iter().any(|secret| self.algorithm.verify(username, password, secret));
         if known { Ok(user) } else { Err(Denied::Password) }
     }
+}
+
+/// A username whose time has not come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Admitted<'a> {
+    /// Whom quotas count it for; see [`TimeLimited::user`].
+    pub user: &'a str,
+    /// For how many seconds more it is admitted, the leeway included. In the very second at which it expires it is.
+    pub left: u64,
 }
 
 /// What a time-limited username says.
@@ -109,12 +121,6 @@ impl<'a> TimeLimited<'a> {
             _ => username,
         };
         Some(Self { expires, user })
-    }
-
-    /// Whether it is no longer good at `now`, both in seconds. In the very second at which it expires it is.
-    #[must_use]
-    pub fn is_expired(&self, now: u64, leeway: u64) -> bool {
-        i128::from(self.expires) + i128::from(leeway) < i128::from(now)
     }
 }
 
@@ -174,10 +180,11 @@ mod tests {
         let secrets = SharedSecrets::new("north");
         let expired = |secrets: &SharedSecrets, now| secrets.admit("1000:a", now).err();
 
-        assert_eq!(expired(&secrets, 1000), None);
+        assert_eq!(secrets.admit("1000:a", 1000), Ok(Admitted { user: "a", left: 0 }));
         assert_eq!(expired(&secrets, 1001), Some(Denied::Expired));
         let secrets = secrets.leeway(u64::MAX);
         assert_eq!(expired(&secrets, u64::MAX), None);
+        assert_eq!(secrets.admit("1000:a", 0).unwrap().left, u64::MAX);
     }
 
     #[test]

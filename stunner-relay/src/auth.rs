@@ -1,9 +1,9 @@
 //! Who may use the server: the seam for user databases, and the two kinds that need none.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use stunner_auth::{Secret, SharedSecrets};
-use stunner_proto::Key;
+use stunner_proto::{Key, attribute::Userhash};
 
 use crate::Client;
 
@@ -15,6 +15,12 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Offers each credential that `who` may have (several while secrets are rotated) to `try_key`, until it returns
     /// `true`. Nothing offered means that the user is unknown.
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool);
+
+    /// Whether users are found by [`UserId::Hash`] too, so that clients need not tell their names (RFC 8489, section
+    /// 9.2, username anonymity). It is asked once, when a server starts or takes this authenticator.
+    fn knows_hashes(&self) -> bool {
+        false
+    }
 }
 
 /// Who asks, and where.
@@ -25,8 +31,30 @@ pub struct Identity<'a> {
     pub user: UserId<'a>,
     /// The server's realm.
     pub realm: &'a str,
+    /// What the key is to be made with.
+    pub algorithm: Algorithm,
     /// Where the request came from.
     pub client: Client,
+}
+
+impl Identity<'_> {
+    /// The key of a long-term credential, by the algorithm that is asked for.
+    #[must_use]
+    pub fn key(&self, username: &str, password: &str) -> Key {
+        match self.algorithm {
+            Algorithm::Md5 => Key::long_term(username, self.realm, password),
+            Algorithm::Sha256 => Key::long_term_sha256(username, self.realm, password),
+        }
+    }
+}
+
+/// What a key is made of a password with (RFC 8489, section 18.5).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Algorithm {
+    /// MD5, which every client knows.
+    Md5,
+    /// SHA-256, where a client chose it.
+    Sha256,
 }
 
 /// How a request names its user.
@@ -35,15 +63,35 @@ pub struct Identity<'a> {
 pub enum UserId<'a> {
     /// USERNAME.
     Name(&'a str),
+    /// USERHASH: SHA-256 of name and realm.
+    Hash(&'a [u8; 32]),
 }
 
 /// What a request is checked with.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Credential {
     /// The key of the long-term credential.
     pub key: Key,
     /// Whom quotas and events count it for.
     pub user: Box<str>,
+    /// For how long the server may use the key again without asking: not at all by default.
+    pub lifetime: Duration,
+}
+
+impl Credential {
+    /// A key that is good for this request only.
+    #[must_use]
+    pub fn new(key: Key, user: &str) -> Self {
+        Self { key, user: user.into(), lifetime: Duration::ZERO }
+    }
+
+    /// Lets the server keep the key for a while, so that it need not be made again for every allocation.
+    #[must_use]
+    pub fn good_for(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
 }
 
 /// One user with one password, as most gateways have ("static" or "plaintext" in STUNner).
@@ -63,11 +111,18 @@ impl StaticUser {
 
 impl Authenticator for StaticUser {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
-        let UserId::Name(name) = who.user;
-        if name == &*self.username {
-            let key = Key::long_term(name, who.realm, self.password.expose());
-            try_key(Credential { key, user: name.into() });
+        let known = match who.user {
+            UserId::Name(name) => *name == *self.username,
+            UserId::Hash(hash) => *hash == Userhash::new(&self.username, who.realm).0,
+        };
+        if known {
+            let key = who.key(&self.username, self.password.expose());
+            try_key(Credential::new(key, &self.username).good_for(Duration::MAX));
         }
+    }
+
+    fn knows_hashes(&self) -> bool {
+        true
     }
 }
 
@@ -104,11 +159,12 @@ impl<T: TimeSource> SharedSecret<T> {
 /// a user are the same user.
 impl<T: TimeSource> Authenticator for SharedSecret<T> {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
-        let UserId::Name(name) = who.user;
+        // A name that is made of a time cannot be found by its hash.
+        let UserId::Name(name) = who.user else { return };
         let Ok(admitted) = self.secrets.admit(name, self.clock.unix_seconds()) else { return };
         for password in self.secrets.passwords(name) {
-            let key = Key::long_term(name, who.realm, password.expose());
-            if try_key(Credential { key, user: admitted.user.into() }) {
+            let credential = Credential::new(who.key(name, password.expose()), admitted.user);
+            if try_key(credential.good_for(Duration::from_secs(admitted.left))) {
                 return;
             }
         }
@@ -130,5 +186,9 @@ impl<F: Fn() -> u64 + Send + Sync + 'static> TimeSource for F {
 impl<A: Authenticator> Authenticator for Arc<A> {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
         (**self).credentials(who, try_key);
+    }
+
+    fn knows_hashes(&self) -> bool {
+        (**self).knows_hashes()
     }
 }

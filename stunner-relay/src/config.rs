@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Authenticator, LiveRelays, PeerPolicy};
+use crate::{Authenticator, Bandwidth, LiveRelays, PeerPolicy};
 
 /// Settings of a [`Server`](crate::Server). Durations count in whole seconds.
 #[derive(Clone)]
@@ -24,10 +24,34 @@ pub struct Config {
     pub max_lifetime: Duration,
     /// How long a nonce is good for: 3,600 s.
     pub nonce_lifetime: Duration,
+    /// Whether SHA-256 is offered beside MD5 for the keys of credentials (RFC 8489, section 9.2): yes. Clients that know
+    /// MD5 only pass over the offer.
+    pub password_algorithms: bool,
+    /// Whether an allocation may be refreshed with the credentials that made it after those have expired: yes, so that a
+    /// call is not cut by the end of a time-limited credential.
+    pub sessions_outlive_credentials: bool,
+    /// Whether an allocation may follow its client to another address (RFC 8016): no.
+    pub mobility: bool,
+    /// Whether Binding is all that is answered: no.
+    pub stun_only: bool,
     /// Allocations in all, for each worker: 100,000.
     pub max_allocations: usize,
     /// Allocations of one user, for each worker; no limit by default.
     pub max_allocations_per_user: Option<usize>,
+    /// Allocations of one network of clients, for each worker; no limit by default.
+    pub max_allocations_per_source: Option<usize>,
+    /// Challenges (401 and 438) that one address gets over UDP in a second; more requests are dropped: 200. It is what a
+    /// sender of forged addresses can make this server send to their owners.
+    pub max_challenges: u32,
+    /// How many bits of an IPv4 and of an IPv6 address say which network it is in: 32 and 64.
+    pub source_prefix: (u8, u8),
+    /// Application data of one allocation, each way; no limit by default.
+    pub allocation_bandwidth: Option<Bandwidth>,
+    /// Application data of all allocations of one user on one worker, each way; no limit by default.
+    pub user_bandwidth: Option<Bandwidth>,
+    /// Whether the shell can set the DF bit where DONT-FRAGMENT asks for it; otherwise clients are told that the attribute
+    /// is unknown (RFC 8656, section 7.2): no.
+    pub dont_fragment: bool,
     /// Whether channel numbers 0x5000 to 0x7FFF may be bound, which RFC 5766 had and RFC 8656 reserves: no by default.
     /// Older clients choose them, coturn's among them.
     pub wide_channels: bool,
@@ -56,8 +80,18 @@ impl Config {
             default_lifetime: Duration::from_secs(600),
             max_lifetime: Duration::from_secs(3_600),
             nonce_lifetime: Duration::from_secs(3_600),
+            password_algorithms: true,
+            sessions_outlive_credentials: true,
+            mobility: false,
+            stun_only: false,
             max_allocations: 100_000,
             max_allocations_per_user: None,
+            max_allocations_per_source: None,
+            max_challenges: 200,
+            source_prefix: (32, 64),
+            allocation_bandwidth: None,
+            user_bandwidth: None,
+            dont_fragment: false,
             wide_channels: false,
             max_permissions: 256,
             max_channels: 256,

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use crate::{Client, RelayId};
+use crate::{Client, Refusal, RelayId};
 
-/// Something that happened to an allocation.
+/// Something that happened to a relayed transport address: an allocation has one, or one of each family.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// An allocation was made.
+    /// It was allocated.
     Opened {
         /// The relayed transport address, by its handle.
         relay: RelayId,
@@ -19,7 +19,7 @@ pub enum Event {
         /// Whose credentials it was made with.
         user: Box<str>,
     },
-    /// An allocation is gone; its socket is to be freed.
+    /// It is gone; its socket is to be freed. The allocation ends with its last.
     Closed {
         /// The relayed transport address, by its handle.
         relay: RelayId,
@@ -27,6 +27,8 @@ pub enum Event {
         client: Client,
         /// What peers saw.
         relayed: SocketAddr,
+        /// Whose credentials it was made with.
+        user: Box<str>,
         /// Why it is gone.
         why: Closed,
         /// What it carried.
@@ -43,6 +45,8 @@ pub enum Closed {
     Expired,
     /// The client's connection ended.
     Disconnected,
+    /// Whoever runs the server ended it.
+    Ended,
 }
 
 /// Application data of one allocation, without headers.
@@ -70,10 +74,79 @@ pub struct Counters {
     pub successes: u64,
     /// Requests that were answered with an error.
     pub refusals: u64,
+    /// Of these, how many with which code.
+    pub refused: Refused,
     /// Packets of clients that were neither answered nor relayed.
     pub dropped_from_clients: u64,
     /// Packets of peers that were not relayed.
     pub dropped_from_peers: u64,
+    /// Packets, of either side, that exceeded the bandwidth of an allocation or of a user; not counted elsewhere.
+    pub dropped_for_bandwidth: u64,
+    /// ICMP errors that were told to clients.
+    pub icmp_errors: u64,
     /// Application data, both ways, in all.
     pub traffic: Traffic,
+}
+
+/// How many requests were refused with which code.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Refused([u64; Refusal::CODES.len()]);
+
+impl Refused {
+    /// The codes that there are, and how often each was answered.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + use<'_> {
+        Refusal::CODES.into_iter().zip(self.0)
+    }
+
+    /// How often this code was answered.
+    #[must_use]
+    pub fn get(&self, code: u16) -> u64 {
+        self.iter().find(|&(known, _)| known == code).map_or(0, |(_, count)| count)
+    }
+
+    pub(crate) fn count(&mut self, code: u16) {
+        if let Some(at) = Refusal::CODES.iter().position(|&known| known == code) {
+            self.0[at] += 1;
+        }
+    }
+}
+
+impl std::ops::Add for Refused {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|at| self.0[at] + other.0[at]))
+    }
+}
+
+impl std::ops::Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            packets_to_peers: self.packets_to_peers + other.packets_to_peers,
+            bytes_to_peers: self.bytes_to_peers + other.bytes_to_peers,
+            packets_to_client: self.packets_to_client + other.packets_to_client,
+            bytes_to_client: self.bytes_to_client + other.bytes_to_client,
+        }
+    }
+}
+
+impl std::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            allocations: self.allocations + other.allocations,
+            opened: self.opened + other.opened,
+            successes: self.successes + other.successes,
+            refusals: self.refusals + other.refusals,
+            refused: self.refused + other.refused,
+            dropped_from_clients: self.dropped_from_clients + other.dropped_from_clients,
+            dropped_from_peers: self.dropped_from_peers + other.dropped_from_peers,
+            dropped_for_bandwidth: self.dropped_for_bandwidth + other.dropped_for_bandwidth,
+            icmp_errors: self.icmp_errors + other.icmp_errors,
+            traffic: self.traffic + other.traffic,
+        }
+    }
 }

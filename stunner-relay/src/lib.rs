@@ -41,14 +41,17 @@ pub mod net;
 mod policy;
 mod server;
 
-pub use auth::{Authenticator, Credential, Identity, SharedSecret, StaticUser, TimeSource, UserId};
+pub use auth::{
+    Algorithm, Authenticator, Credential, Identity, SharedSecret, StaticUser, TimeSource, UserId,
+};
 pub use config::Config;
-pub use event::{Closed, Counters, Event, Traffic};
+pub use event::{Closed, Counters, Event, Refused, Traffic};
 pub use five_tuple::{Client, FiveTuple, ListenerId, Transport};
 pub use frame::Frame;
 #[cfg(feature = "tokio")]
 pub use net::{Listener, RelayAddress, StartError, SystemClock, TurnServer, TurnServerBuilder};
 pub use policy::{Cidr, DefaultPolicy, LiveRelays, ParseCidrError, PeerPolicy, RelayOnly, Verdict};
 pub use server::{
-    Accepted, AllocateRequest, Bound, MAX_REPLY, Output, PortWish, Refusal, RelayId, Server, ToClient, Wants,
+    Accepted, AllocateRequest, AllocationId, AllocationInfo, Bandwidth, IcmpError, MAX_REPLY, Output,
+    PortWish, Refusal, RelayId, Relayed, Server, ToClient, Wants,
 };

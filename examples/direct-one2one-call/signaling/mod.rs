@@ -6,13 +6,13 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use stunner_auth::IceConfig;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, interval, timeout},
 };
 use warp::ws::{Message, WebSocket};
 
+use crate::ice::Ice;
 use message::{Reply, Request};
 use registry::{Registry, SessionId};
 
@@ -27,6 +27,9 @@ const MAX_MESSAGE: usize = 64 << 10;
 /// A longer message ends the connection with code 1009.
 pub(crate) const MAX_FRAME: usize = 1 << 20;
 
+/// A message with a longer candidate is refused too: they wait for a call to be placed, and real ones have 200 bytes.
+const MAX_CANDIDATE: usize = 4 << 10;
+
 /// Replies that may wait for one client.
 const MAX_QUEUE: usize = 256;
 
@@ -36,20 +39,17 @@ const PING: Duration = Duration::from_secs(20);
 /// How long a client may take to accept a message.
 const SEND: Duration = Duration::from_secs(10);
 
-/// Makes the ICE configuration of one client, given the host by which it reached the page.
-pub(crate) type IceSource = Arc<dyn Fn(Option<&str>) -> Option<IceConfig> + Send + Sync>;
-
 /// What all connections share.
 #[derive(Clone)]
 pub(crate) struct Signaling {
     registry: Arc<Mutex<Registry>>,
-    ice: IceSource,
+    ice: Arc<Ice>,
     stopped: watch::Receiver<bool>,
 }
 
 impl Signaling {
-    pub(crate) fn new(ice: IceSource, stopped: watch::Receiver<bool>) -> Self {
-        Self { registry: Arc::default(), ice, stopped }
+    pub(crate) fn new(ice: Ice, stopped: watch::Receiver<bool>) -> Self {
+        Self { registry: Arc::default(), ice: Arc::new(ice), stopped }
     }
 
     /// How many users are registered.
@@ -59,10 +59,14 @@ impl Signaling {
 
     /// Serves one connection to its end. `host` is how the client reached the page.
     pub(crate) async fn serve(self, socket: WebSocket, host: Option<String>) {
+        let address = match host {
+            Some(host) => self.ice.address(&host).await,
+            None => None,
+        };
         let (outbox, inbox) = mpsc::channel(MAX_QUEUE);
         let id = self.registry().connect(outbox);
-        tracing::debug!(session = id, "signaling connected");
-        let connection = Connection { signaling: &self, id, host: host.as_deref() };
+        tracing::debug!(session = id, turn = address, "signaling connected");
+        let connection = Connection { signaling: &self, id, address: address.as_deref() };
         connection.run(socket, inbox).await;
         self.registry().disconnect(id);
         tracing::debug!(session = id, "signaling disconnected");
@@ -77,7 +81,8 @@ impl Signaling {
 struct Connection<'a> {
     signaling: &'a Signaling,
     id: SessionId,
-    host: Option<&'a str>,
+    /// Where it reaches TURN.
+    address: Option<&'a str>,
 }
 
 impl Connection<'_> {
@@ -128,8 +133,12 @@ impl Connection<'_> {
             return Some(Reply::error(format!("Invalid message: longer than {MAX_MESSAGE} bytes")));
         }
         match serde_json::from_slice::<Request>(frame.as_bytes()) {
+            Ok(Request::OnIceCandidate { .. }) if frame.as_bytes().len() > MAX_CANDIDATE => {
+                Some(Reply::error(format!("Invalid message: a candidate of more than {MAX_CANDIDATE} bytes")))
+            }
             Ok(request) => {
-                self.signaling.registry().handle(self.id, request, || (self.signaling.ice)(self.host));
+                let ice = || self.signaling.ice.config(self.address);
+                self.signaling.registry().handle(self.id, request, ice);
                 None
             }
             Err(error) => Some(Reply::error(format!("Invalid message: {error}"))),

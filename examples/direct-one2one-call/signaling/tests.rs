@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use stunner_auth::Environment;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -21,8 +19,9 @@ use tokio_rustls::{
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::{
-    https, ice,
-    options::{Options, Settings},
+    https::{self, tests::settings},
+    ice::Ice,
+    options::Settings,
 };
 
 /// A server on a port of its own, without TURN.
@@ -32,19 +31,6 @@ struct Server {
     web: https::Web,
 }
 
-fn settings(uri: &str, state_dir: &std::path::Path) -> Settings {
-    let options = Options::parse_from([
-        "direct-one2one-call".as_ref(),
-        "--no-turn".as_ref(),
-        "--as-uri".as_ref(),
-        uri.as_ref(),
-        "--state-dir".as_ref(),
-        state_dir.as_os_str(),
-    ]);
-    let environment: Environment = [("STUNNER_PUBLIC_ADDR", "203.0.113.1")].into_iter().collect();
-    Settings::new(options, &environment).expect("good settings")
-}
-
 impl Server {
     async fn start() -> Self {
         Self::with(&settings("http://127.0.0.1:0/", &std::env::temp_dir())).await
@@ -52,7 +38,7 @@ impl Server {
 
     async fn with(settings: &Settings) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let ice = ice::source(settings, None).expect("a public address");
+        let ice = Ice::new(settings, None).expect("a public address");
         let web = https::start(settings, ice, None, stopped).await.expect("a free port");
         let url = web.urls().remove(0);
         let address = url.split("//").nth(1).expect("an address").trim_end_matches('/').to_owned();
@@ -185,6 +171,7 @@ async fn malformed_messages_get_an_error_and_the_connection_lives_on() {
 
     let long = json!({ "id": "register", "name": "x".repeat(70_000) }).to_string();
     let deep = "[".repeat(10_000);
+    let candidate = json!({ "id": "onIceCandidate", "candidate": "x".repeat(5_000) }).to_string();
     for text in [
         "",
         "{",
@@ -197,6 +184,7 @@ async fn malformed_messages_get_an_error_and_the_connection_lives_on() {
         r#"{"id":7}"#,
         &deep,
         &long,
+        &candidate,
     ] {
         client.raw(Message::text(text)).await;
         assert_eq!(client.next().await["id"], "error", "{}", &text[..text.len().min(40)]);

@@ -307,13 +307,16 @@ $("accept").onclick = () => accept().catch((error) => fail(`The call cannot be t
 $("decline").onclick = () => decline();
 $("terminate").onclick = () => (state.call === "ringing" && state.offer ? decline() : hangUp());
 $("lobby").onsubmit = (event) => event.preventDefault();
-$("name").onkeydown = ({ key }) => key === "Enter" && $("register").click();
-$("peer").onkeydown = ({ key }) => key === "Enter" && $("call").click();
-document.onkeydown = (event) => {
+for (const [input, button] of [["name", "register"], ["peer", "call"]]) {
+  $(input).addEventListener("keydown", ({ key }) => {
+    if (key === "Enter") $(button).click();
+  });
+}
+document.addEventListener("keydown", (event) => {
   if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
   const keys = { m: "mute", v: "camera", s: "speaker", Escape: "terminate" };
   if (keys[event.key]) $(keys[event.key]).click();
-};
+});
 addEventListener("pagehide", () => send({ id: "stop" }));
 
 $("name").value = query.get("name") ?? "";

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use fantoccini::{Client, ClientBuilder, wd::WindowHandle};
+use fantoccini::{Client, ClientBuilder, Locator, wd::WindowHandle};
 use serde_json::{Value, json};
 
 use crate::driver::{Browser, Page};
@@ -21,6 +21,15 @@ impl Chromium {
     async fn switch(&self, page: &Page) {
         let handle = WindowHandle::try_from(page.0.clone()).expect("a handle");
         self.client.switch_to_window(handle).await.expect("the window");
+    }
+}
+
+impl Chromium {
+    /// Types into an element as a person would, key by key.
+    pub(crate) async fn type_into(&self, page: &Page, id: &str, text: &str) {
+        self.switch(page).await;
+        let element = self.client.find(Locator::Id(id)).await.expect("the element");
+        element.send_keys(text).await.expect("it takes keys");
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use stunner_proto::attribute::AddressFamily;
 use tokio::sync::watch;
 
-use crate::{Counters, LiveRelays, Traffic};
+use crate::{Counters, LiveRelays};
 
 mod builder;
 mod ports;
@@ -151,20 +151,7 @@ impl Shared {
 
     fn total(&self) -> Counters {
         let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().fold(Counters::default(), |a, b| Counters {
-            allocations: a.allocations + b.allocations,
-            opened: a.opened + b.opened,
-            successes: a.successes + b.successes,
-            refusals: a.refusals + b.refusals,
-            dropped_from_clients: a.dropped_from_clients + b.dropped_from_clients,
-            dropped_from_peers: a.dropped_from_peers + b.dropped_from_peers,
-            traffic: Traffic {
-                packets_to_peers: a.traffic.packets_to_peers + b.traffic.packets_to_peers,
-                bytes_to_peers: a.traffic.bytes_to_peers + b.traffic.bytes_to_peers,
-                packets_to_client: a.traffic.packets_to_client + b.traffic.packets_to_client,
-                bytes_to_client: a.traffic.bytes_to_client + b.traffic.bytes_to_client,
-            },
-        })
+        all.iter().fold(Counters::default(), |sum, worker| sum + *worker)
     }
 }
 

@@ -89,10 +89,17 @@ impl Ports {
     }
 }
 
-/// Sockets that are kept for a client under a token.
+/// Sockets that are kept for their users under a token.
 #[derive(Debug)]
 pub(super) struct Reservations<S> {
-    kept: HashMap<ReservationToken, (Instant, S)>,
+    kept: HashMap<ReservationToken, Reservation<S>>,
+}
+
+#[derive(Debug)]
+struct Reservation<S> {
+    user: Box<str>,
+    until: Instant,
+    socket: S,
 }
 
 impl<S> Default for Reservations<S> {
@@ -102,17 +109,20 @@ impl<S> Default for Reservations<S> {
 }
 
 impl<S> Reservations<S> {
-    pub(super) fn keep(&mut self, token: ReservationToken, socket: S, now: Instant) {
-        self.kept.insert(token, (now + RESERVATION, socket));
+    pub(super) fn keep(&mut self, token: ReservationToken, user: &str, socket: S, now: Instant) {
+        let reservation = Reservation { user: user.into(), until: now + RESERVATION, socket };
+        self.kept.insert(token, reservation);
     }
 
-    pub(super) fn take(&mut self, token: ReservationToken, now: Instant) -> Option<S> {
+    /// What is kept under a token: once, in time, and for its user.
+    pub(super) fn take(&mut self, token: ReservationToken, user: &str, now: Instant) -> Option<S> {
         self.expire(now);
-        self.kept.remove(&token).map(|(_, socket)| socket)
+        self.kept.get(&token).filter(|kept| *kept.user == *user)?;
+        self.kept.remove(&token).map(|kept| kept.socket)
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        self.kept.retain(|_, (until, _)| now < *until);
+        self.kept.retain(|_, kept| now < kept.until);
     }
 }
 
@@ -196,15 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn a_reservation_is_taken_once_and_not_after_its_time() {
+    fn a_reservation_is_taken_once_by_its_user_and_not_after_its_time() {
         let start = clock();
         let mut reservations = Reservations::default();
         let (first, second) = (ReservationToken([1; 8]), ReservationToken([2; 8]));
-        reservations.keep(first, "a", start);
-        reservations.keep(second, "b", start);
+        reservations.keep(first, "alice", "a", start);
+        reservations.keep(second, "alice", "b", start);
 
-        assert_eq!(reservations.take(first, start + Duration::from_secs(30)), Some("a"));
-        assert_eq!(reservations.take(first, start), None);
-        assert_eq!(reservations.take(second, start + RESERVATION), None);
+        assert_eq!(reservations.take(first, "mallory", start), None);
+        assert_eq!(reservations.take(first, "alice", start + Duration::from_secs(30)), Some("a"));
+        assert_eq!(reservations.take(first, "alice", start), None);
+        assert_eq!(reservations.take(second, "alice", start + RESERVATION), None);
     }
 }

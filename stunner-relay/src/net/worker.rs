@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    io::{self, IoSlice},
+    io::IoSlice,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,8 +20,8 @@ use super::{
     stream::Connection,
 };
 use crate::{
-    AllocateRequest, Bound, Client, Event, FiveTuple, ListenerId, MAX_REPLY, Output, PortWish, Refusal,
-    RelayId, Server, Transport,
+    AllocateRequest, Client, Event, FiveTuple, ListenerId, MAX_REPLY, Output, PortWish, Refusal, RelayId,
+    Relayed, Server, Transport,
 };
 
 /// How often expired allocations are looked for and counters are published.
@@ -162,7 +162,7 @@ impl<N: Network> Worker<N> {
 
     /// Whether this client holds an allocation.
     pub(super) fn has_allocation(&self, client: &FiveTuple) -> bool {
-        self.server.borrow().relay_of(client).is_some()
+        self.server.borrow().allocation_of(client).is_some()
     }
 
     fn handle_peer(&self, packet: &[u8], from: SocketAddr, relay: RelayId, now: Instant) {
@@ -210,50 +210,86 @@ impl<N: Network> Worker<N> {
         now: Instant,
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
-        let (socket, bound) = match self.bind(&request, now) {
-            Ok(bound) => bound,
-            Err(why) => return self.server.borrow_mut().reject(request, why, now, reply),
-        };
-        let accepted = self.server.borrow_mut().accept(request, bound, now, reply);
-        if let Some(id) = accepted.relay {
-            let socket = Rc::new(socket);
-            let task = tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
-            let mut relays = self.relays.borrow_mut();
-            if relays.len() <= id.index() {
-                relays.resize_with(id.index() + 1, || None);
+        let mut sockets = [None, None];
+        let relayed = self.bind(&request, now, &mut sockets);
+        let accepted = self.server.borrow_mut().accept(request, relayed, now, reply);
+        for socket in sockets.into_iter().flatten() {
+            if let Ok(local) = socket.local_addr()
+                && let Some(id) = accepted.relay(AddressFamily::of(local.ip()))
+            {
+                self.start_relay(id, socket);
             }
-            relays[id.index()] = Some(Relay { id, socket, task });
         }
         accepted.reply
     }
 
-    fn bind(&self, request: &AllocateRequest, now: Instant) -> Result<(N::Socket, Bound), Refusal> {
+    fn start_relay(self: &Rc<Self>, id: RelayId, socket: N::Socket) {
+        let socket = Rc::new(socket);
+        let task = tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
+        let mut relays = self.relays.borrow_mut();
+        if relays.len() <= id.index() {
+            relays.resize_with(id.index() + 1, || None);
+        }
+        relays[id.index()] = Some(Relay { id, socket, task });
+    }
+
+    /// Binds what an Allocate wants, one socket for each family.
+    fn bind(&self, request: &AllocateRequest, now: Instant, sockets: &mut [Option<N::Socket>; 2]) -> Relayed {
+        let wants = request.wants();
+        if let PortWish::Reserved(token) = wants.port {
+            let kept = self.reservations().take(token, request.user(), now);
+            let kept = kept.ok_or(Refusal::InsufficientCapacity);
+            let relayed = kept.and_then(|bound| self.attach(bound, &mut sockets[0]));
+            return match relayed {
+                Ok(relayed) if relayed.is_ipv6() => Relayed { v4: None, v6: Some(Ok(relayed)) },
+                relayed => Relayed { v4: Some(relayed), v6: None },
+            };
+        }
+        let [v4, v6] = sockets;
+        wants.bind(|family| {
+            let socket = if family == AddressFamily::V4 { &mut *v4 } else { &mut *v6 };
+            let bound = self.bind_family(request, family, now)?;
+            self.attach(bound, socket)
+        })
+    }
+
+    fn bind_family(
+        &self,
+        request: &AllocateRequest,
+        family: AddressFamily,
+        now: Instant,
+    ) -> Result<N::Bound, Refusal> {
         if self.shared.is_draining() {
             return Err(Refusal::InsufficientCapacity);
         }
-        let wants = request.wants();
-        let of_family = |address: &&RelayAddress| AddressFamily::of(address.bind) == wants.family;
-        let address = self.addresses.iter().find(of_family).ok_or(Refusal::AddressFamilyNotSupported)?;
+        let address = self.addresses.iter().find(|address| AddressFamily::of(address.bind) == family);
+        let ip = address.ok_or(Refusal::AddressFamilyNotSupported)?.bind;
         let mut ports = self.ports.borrow_mut();
-        let full = |error: io::Error| {
-            tracing::warn!(%error, address = %address.bind, "no relayed port could be bound");
-            Refusal::InsufficientCapacity
-        };
-        let bound = match wants.port {
-            PortWish::Any => ports.bind(&self.network, address.bind, false).map_err(full)?,
-            PortWish::Even => ports.bind(&self.network, address.bind, true).map_err(full)?,
-            PortWish::EvenAndNext(token) => {
-                let (even, next) = ports.bind_pair(&self.network, address.bind).map_err(full)?;
-                self.reservations().keep(token, next, now);
+        let bound = match request.wants().port {
+            PortWish::EvenAndNext(token) => ports.bind_pair(&self.network, ip).map(|(even, next)| {
+                self.reservations().keep(token, request.user(), next, now);
                 even
-            }
-            PortWish::Reserved(token) => {
-                self.reservations().take(token, now).ok_or(Refusal::InsufficientCapacity)?
-            }
+            }),
+            wish => ports.bind(&self.network, ip, wish == PortWish::Even),
         };
-        let socket = self.network.attach(bound).map_err(full)?;
-        let local = socket.local_addr().map_err(full)?;
-        Ok((socket, Bound { relayed: SocketAddr::new(address.advertise, local.port()) }))
+        bound.map_err(|error| {
+            tracing::warn!(%error, address = %ip, "no relayed port could be bound");
+            Refusal::InsufficientCapacity
+        })
+    }
+
+    /// Makes a bound port a socket of this worker, and says what peers are told of it.
+    fn attach(&self, bound: N::Bound, place: &mut Option<N::Socket>) -> Result<SocketAddr, Refusal> {
+        let attached = self.network.attach(bound).and_then(|socket| {
+            let local = socket.local_addr()?;
+            Ok((place.insert(socket), local).1)
+        });
+        let local = attached.map_err(|error| {
+            tracing::warn!(%error, "a relayed port could not be used");
+            Refusal::InsufficientCapacity
+        })?;
+        let own = self.addresses.iter().find(|address| address.bind == local.ip());
+        Ok(SocketAddr::new(own.map_or(local.ip(), |own| own.advertise), local.port()))
     }
 
     fn reservations(&self) -> MutexGuard<'_, Reservations<N::Bound>> {
@@ -285,9 +321,9 @@ impl<N: Network> Worker<N> {
                     tracing::info!(client = %client.tuple.client, transport = client.tuple.transport.name(),
                         %relayed, user, "allocation opened");
                 }
-                Event::Closed { relay, client, relayed, why, traffic } => {
+                Event::Closed { relay, client, relayed, user, why, traffic } => {
                     self.free(relay, now);
-                    tracing::info!(client = %client.tuple.client, %relayed, ?why,
+                    tracing::info!(client = %client.tuple.client, %relayed, user, ?why,
                         packets_to_peers = traffic.packets_to_peers, bytes_to_peers = traffic.bytes_to_peers,
                         packets_to_client = traffic.packets_to_client, bytes_to_client = traffic.bytes_to_client,
                         "allocation closed");

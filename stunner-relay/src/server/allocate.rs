@@ -1,23 +1,27 @@
 //! Allocate: what a client asks for, and the allocation that comes of it (RFC 8656, section 7).
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use stunner_proto::{
     AttributeType,
     attribute::{
-        AddressFamily, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken,
-        XorMappedAddress, XorRelayedAddress,
+        AdditionalAddressFamily, AddressFamily, EvenPort, Lifetime, MobilityTicket, RequestedTransport,
+        ReservationToken, XorMappedAddress, XorRelayedAddress,
     },
 };
 
 use super::{
-    MAX_REPLY, Output, Refusal, RelayId, Server,
-    allocation::{Allocation, Channels, Permissions},
+    AllocationId, MAX_REPLY, Output, Refusal, RelayId, Server,
+    allocation::{Allocation, Channels, FAMILIES, Half, Permissions},
+    limits::{self, Buckets},
     millis,
-    request::{Handled, Request},
+    request::{Handled, Request, requested_family},
     response::Exchange,
 };
-use crate::{Client, Event, Traffic, policy};
+use crate::{Client, Closed, Event, policy};
 
 /// An Allocate that was checked and waits for its socket. [Accept](Server::accept) or [reject](Server::reject) it.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ struct Pending {
     exchange: Exchange,
     wants: Wants,
     lifetime: u32,
+    ticket: bool,
 }
 
 impl AllocateRequest {
@@ -43,16 +48,31 @@ impl AllocateRequest {
     pub fn client(&self) -> Client {
         self.0.exchange.from
     }
+
+    /// Whose credentials were good. A reserved port is kept for its user only.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.0.exchange.signature.as_ref().map_or("", |(known, _)| &known.user)
+    }
 }
 
 /// What an Allocate asks the shell to bind.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Wants {
-    /// IPv4 or IPv6.
-    pub family: AddressFamily,
+    /// An IPv4 address.
+    pub v4: bool,
+    /// An IPv6 address. Both are a dual allocation, of which one address is enough.
+    pub v6: bool,
     /// Which port.
     pub port: PortWish,
+}
+
+impl Wants {
+    /// What the shell bound, by a function that binds an address of one family.
+    pub fn bind(self, mut bind: impl FnMut(AddressFamily) -> Result<SocketAddr, Refusal>) -> Relayed {
+        Relayed { v4: self.v4.then(|| bind(AddressFamily::V4)), v6: self.v6.then(|| bind(AddressFamily::V6)) }
+    }
 }
 
 /// Which port a client wants to be relayed from.
@@ -68,21 +88,41 @@ pub enum PortWish {
     Reserved(ReservationToken),
 }
 
-/// What the shell bound.
+/// What the shell bound for each family that was wanted, as peers see it, or why it could not.
+///
+/// [`Refusal::InsufficientCapacity`] says that no port is free, [`Refusal::AddressFamilyNotSupported`] that there is no
+/// address of that family.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bound {
-    /// The relayed transport address as peers see it.
-    pub relayed: SocketAddr,
+pub struct Relayed {
+    /// The IPv4 address.
+    pub v4: Option<Result<SocketAddr, Refusal>>,
+    /// The IPv6 address.
+    pub v6: Option<Result<SocketAddr, Refusal>>,
+}
+
+impl Relayed {
+    fn families(self) -> [Option<Result<SocketAddr, Refusal>>; 2] {
+        [self.v4, self.v6]
+    }
 }
 
 /// What became of an [`AllocateRequest`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct Accepted {
-    /// The handle of the relayed transport address; `None` when the five-tuple was taken meanwhile: free the socket.
-    pub relay: Option<RelayId>,
+    /// The allocation; `None` when it was refused after all, for instance since the five-tuple was taken meanwhile: free
+    /// the sockets.
+    pub allocation: Option<AllocationId>,
     /// How many bytes of the reply to send.
     pub reply: usize,
+}
+
+impl Accepted {
+    /// The handle of the relayed transport address of a family, if the allocation was made and has one.
+    #[must_use]
+    pub fn relay(&self, family: AddressFamily) -> Option<RelayId> {
+        self.allocation.map(|allocation| RelayId { allocation, family })
+    }
 }
 
 impl Server {
@@ -93,8 +133,12 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Result<Output<'p>, Refusal> {
         let message = &request.message;
-        if let Some(relay) = self.table.by_tuple(&request.exchange.from.tuple) {
-            return self.repeat(relay, request, reply).map(Output::Reply);
+        if let Some(id) = self.table.by_tuple(&request.exchange.from.tuple) {
+            if self.table.get(id).is_some_and(|allocation| allocation.is_live(request.now)) {
+                return self.repeat(id, &request.exchange, request.now, reply).map(Output::Reply);
+            }
+            // It has expired, and nobody has come yet to end it.
+            self.end(id, Closed::Expired);
         }
         let transport = message.require::<RequestedTransport>()?;
         if transport != RequestedTransport::UDP {
@@ -105,15 +149,31 @@ impl Server {
         if policy::canonical(request.exchange.from.tuple.client.ip()).is_none() {
             return Err(Refusal::Forbidden);
         }
-        let quota = self.config.max_allocations_per_user;
-        if quota.is_some_and(|quota| self.table.of_user(&request.credential.user) >= quota) {
-            return Err(Refusal::QuotaReached);
+        let ticket = self.wants_ticket(request)?;
+        self.check_limits(request.exchange.from, &request.known.user)?;
+        let exchange = request.exchange.clone();
+        Ok(Output::Allocate(AllocateRequest(Box::new(Pending { exchange, wants, lifetime, ticket }))))
+    }
+
+    /// Whether there may be another allocation: of this server, this user, this network.
+    fn check_limits(&self, from: Client, user: &str) -> Result<(), Refusal> {
+        let reached = |limit: Option<usize>, count: usize| limit.is_some_and(|limit| count >= limit);
+        if self.draining.as_ref().is_some_and(|alternates| !alternates.is_empty()) {
+            return Err(Refusal::TryAlternate);
         }
-        if self.table.len() >= self.config.max_allocations {
+        if self.draining.is_some() || self.table.len() >= self.config.max_allocations {
             return Err(Refusal::InsufficientCapacity);
         }
-        let exchange = request.exchange.clone();
-        Ok(Output::Allocate(AllocateRequest(Box::new(Pending { exchange, wants, lifetime }))))
+        if reached(self.config.max_allocations_per_user, self.table.of_user(user))
+            || reached(self.config.max_allocations_per_source, self.table.of_source(self.source(from)))
+        {
+            return Err(Refusal::QuotaReached);
+        }
+        Ok(())
+    }
+
+    fn source(&self, client: Client) -> IpAddr {
+        limits::source(client.tuple.client.ip(), self.config.source_prefix)
     }
 
     fn wants(&mut self, request: &Request<'_>) -> Result<Wants, Refusal> {
@@ -122,72 +182,113 @@ impl Server {
         let token = message.get::<ReservationToken>()?;
         let has_family = message.contains(AttributeType::REQUESTED_ADDRESS_FAMILY);
         let has_second = message.contains(AttributeType::ADDITIONAL_ADDRESS_FAMILY);
-        if token.is_some() && (even.is_some() || has_family || has_second) || has_family && has_second {
+        let reserves = even.is_some_and(|even| even.reserve_next);
+        if token.is_some() && (even.is_some() || has_family || has_second)
+            || has_second && (has_family || reserves)
+        {
             return Err(Refusal::BadRequest);
         }
-        let family =
-            message.get::<RequestedAddressFamily>().map_err(|_| Refusal::AddressFamilyNotSupported)?;
+        let family = requested_family(message, Refusal::AddressFamilyNotSupported)?;
+        let family = family.unwrap_or(AddressFamily::V4);
+        let second = message.get::<AdditionalAddressFamily>()?;
+        if second.is_some_and(|second| second.0 != AddressFamily::V6) {
+            return Err(Refusal::BadRequest);
+        }
         let port = match (token, even) {
             (Some(token), _) => PortWish::Reserved(token),
-            (_, Some(EvenPort { reserve_next: true })) => PortWish::EvenAndNext(self.reservation_token()),
-            (_, Some(EvenPort { reserve_next: false })) => PortWish::Even,
+            (_, Some(_)) if reserves => PortWish::EvenAndNext(self.reservation_token()),
+            (_, Some(_)) => PortWish::Even,
             _ => PortWish::Any,
         };
-        Ok(Wants { family: family.map_or(AddressFamily::V4, |family| family.0), port })
+        Ok(Wants {
+            v4: family == AddressFamily::V4,
+            v6: family == AddressFamily::V6 || second.is_some(),
+            port,
+        })
     }
 
     /// A repeated Allocate is answered as the first was; another one on the same five-tuple is refused.
-    fn repeat(&mut self, relay: RelayId, request: &Request<'_>, reply: &mut [u8; MAX_REPLY]) -> Handled {
-        let allocation = self.table.get(relay).ok_or(Refusal::AllocationMismatch)?;
-        let same = allocation.created_by == request.exchange.id && allocation.expires > request.now;
-        if !same || allocation.credential.user != request.credential.user {
+    fn repeat(
+        &mut self,
+        id: AllocationId,
+        exchange: &Exchange,
+        now: u64,
+        reply: &mut [u8; MAX_REPLY],
+    ) -> Handled {
+        let allocation = self.table.get(id).ok_or(Refusal::AllocationMismatch)?;
+        let same_user =
+            exchange.signature.as_ref().is_some_and(|(known, _)| known.user == allocation.known.user);
+        if allocation.created_by != exchange.id || !same_user {
             return Err(Refusal::AllocationMismatch);
         }
-        Ok(self.allocated(relay, &request.exchange, request.now, reply))
+        Ok(self.allocated(id, exchange, now, reply))
     }
 
-    /// Makes the allocation that was asked for, now that its socket is bound.
+    /// Makes the allocation that was asked for, now that its sockets are bound. Where none could be bound, the client is
+    /// told why.
     pub fn accept(
         &mut self,
         request: AllocateRequest,
-        bound: Bound,
+        relayed: Relayed,
         now: Instant,
         reply: &mut [u8; MAX_REPLY],
     ) -> Accepted {
         let now = self.time(now);
-        let Pending { exchange, wants, lifetime } = *request.0;
-        let mut refused =
-            |this: &mut Self, why| Accepted { relay: None, reply: this.refuse(&exchange, why, reply, now) };
-        let free = self.table.by_tuple(&exchange.from.tuple).is_none();
-        let Some((credential, _)) = exchange.signature.clone().filter(|_| free) else {
-            return refused(self, Refusal::AllocationMismatch);
+        let exchange = &request.0.exchange;
+        let (allocation, handled) = match self.table.by_tuple(&exchange.from.tuple) {
+            // While this one waited for its sockets another one got there: the same one again, most likely.
+            Some(id) => (None, self.repeat(id, exchange, now, reply)),
+            None => match self.make(&request.0, relayed, now) {
+                Ok(id) => (Some(id), Ok(self.allocated(id, exchange, now, reply))),
+                Err(why) => (None, Err(why)),
+            },
         };
-        let user = credential.user.clone();
-        let reservation = if let PortWish::EvenAndNext(token) = wants.port { Some(token) } else { None };
-        let expires = now + 1_000 * u64::from(self.effective(lifetime));
-        let allocation = Allocation {
-            client: exchange.from,
-            credential,
-            relayed: bound.relayed,
-            created_by: exchange.id,
-            reservation,
-            expires,
-            queued: expires,
-            permissions: Permissions::default(),
-            channels: Channels::default(),
-            traffic: Traffic::default(),
-        };
-        let Some(relay) = self.table.insert(allocation) else {
-            return refused(self, Refusal::InsufficientCapacity);
-        };
-        self.counters.opened += 1;
-        self.config.relays.set(bound.relayed, true);
-        self.events.push_back(Event::Opened { relay, client: exchange.from, relayed: bound.relayed, user });
-        Accepted { relay: Some(relay), reply: self.allocated(relay, &exchange, now, reply) }
+        let reply = handled.unwrap_or_else(|why| self.refuse(exchange, why, reply, now));
+        Accepted { allocation, reply }
     }
 
-    /// Refuses what was asked for: [`Refusal::InsufficientCapacity`] where no port is free,
-    /// [`Refusal::AddressFamilyNotSupported`] where the server has no address of that family.
+    fn make(&mut self, pending: &Pending, relayed: Relayed, now: u64) -> Result<AllocationId, Refusal> {
+        let Pending { exchange, wants, lifetime, ticket } = pending;
+        let (known, _) = exchange.signature.clone().ok_or(Refusal::Unauthenticated)?;
+        self.check_limits(exchange.from, &known.user)?;
+        let expires = now + 1_000 * u64::from(self.effective(*lifetime));
+        let families = relayed.families();
+        let halves = families.map(|half| half?.ok().map(|relayed| Half::new(relayed, expires)));
+        let failed = FAMILIES.into_iter().zip(families);
+        let failed = failed.filter_map(|(family, half)| Some((family, half?.err()?))).next();
+        if halves.iter().all(Option::is_none) {
+            let dual = relayed.v4.is_some() && relayed.v6.is_some();
+            let alone = failed.filter(|_| !dual);
+            return Err(alone.map_or(Refusal::InsufficientCapacity, |(_, why)| why));
+        }
+        let allocation = Allocation {
+            client: exchange.from,
+            known: known.clone(),
+            source: self.source(exchange.from),
+            user: 0,
+            siblings: [None; 2],
+            created_by: exchange.id,
+            reservation: if let PortWish::EvenAndNext(token) = wants.port { Some(token) } else { None },
+            failed,
+            halves,
+            queued: u64::MAX,
+            permissions: Permissions::default(),
+            channels: Channels::default(),
+            buckets: Buckets::default(),
+            mobility: ticket.then(Box::default),
+        };
+        let allocation = self.table.insert(allocation).ok_or(Refusal::InsufficientCapacity)?;
+        self.counters.opened += 1;
+        for (half, family) in families.into_iter().zip(FAMILIES) {
+            let Some(Ok(relayed)) = half else { continue };
+            let (relay, user) = (RelayId { allocation, family }, known.user.clone());
+            self.config.relays.set(relayed, true);
+            self.events.push_back(Event::Opened { relay, client: exchange.from, relayed, user });
+        }
+        Ok(allocation)
+    }
+
+    /// Refuses what was asked for.
     #[must_use]
     pub fn reject(
         &mut self,
@@ -202,19 +303,26 @@ impl Server {
 
     fn allocated(
         &mut self,
-        relay: RelayId,
+        id: AllocationId,
         exchange: &Exchange,
         now: u64,
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
-        let Some(allocation) = self.table.get(relay) else { return 0 };
-        let left = u32::try_from(allocation.expires.saturating_sub(now).div_ceil(1_000)).unwrap_or(u32::MAX);
+        let ticket = self.ticket(id);
+        let Some(allocation) = self.table.get(id) else { return 0 };
+        let left = allocation.next_expiry().unwrap_or(now).saturating_sub(now).div_ceil(1_000);
+        let failed = allocation.failed.and_then(|(family, why)| why.of_address(family));
+        let [v4, v6] = allocation.halves.each_ref();
+        let relayed = |half: &Option<Half>| half.as_ref().map(|half| XorRelayedAddress(half.relayed));
         let response = exchange
             .success(reply)
-            .attribute(&XorRelayedAddress(allocation.relayed))
-            .attribute(&Lifetime(left))
+            .maybe(relayed(v4).as_ref())
+            .maybe(relayed(v6).as_ref())
+            .attribute(&Lifetime(u32::try_from(left).unwrap_or(u32::MAX)))
             .maybe(allocation.reservation.as_ref())
-            .attribute(&XorMappedAddress(exchange.from.tuple.client));
+            .attribute(&XorMappedAddress(exchange.from.tuple.client))
+            .maybe(failed.as_ref())
+            .maybe(ticket.as_ref().map(|ticket| MobilityTicket(ticket)).as_ref());
         self.succeed(exchange, response)
     }
 

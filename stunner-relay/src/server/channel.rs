@@ -3,28 +3,33 @@
 use stunner_proto::{ChannelNumber, attribute::XorPeerAddress};
 
 use super::{
-    MAX_REPLY, Refusal, Server, permission,
+    MAX_REPLY, Refusal, Server,
+    allocation::Judged,
+    permission,
     request::{Handled, Request},
 };
 
 impl Server {
     /// Binds or refreshes a channel, and the permission that goes with it.
     pub(super) fn channel_bind(&mut self, request: &Request<'_>, reply: &mut [u8; MAX_REPLY]) -> Handled {
-        let relay = self.allocation_of(request)?;
-        let Self { table, config, .. } = self;
-        let allocation = table.get_mut(relay).ok_or(Refusal::AllocationMismatch)?;
+        let id = self.allocation_for(request)?;
+        let Self { table, config, generation, .. } = self;
+        let allocation = table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
+        let now = request.now;
         let number = request.message.require::<ChannelNumber>()?;
         let XorPeerAddress(peer) = request.message.require::<XorPeerAddress>()?;
         if peer.port() == 0 || number.is_reserved() && !config.wide_channels {
             return Err(Refusal::BadRequest);
         }
-        allocation.channels.check(number, peer, request.now)?;
-        permission::judge(config, allocation, peer.ip(), Some(peer.port()))?;
-        // A permission is for every port of the peer, so that it may be less than what this port is allowed.
-        let verdict = permission::judge(config, allocation, peer.ip(), None)?;
-        allocation.permissions.make_room(&[peer.ip()], config.max_permissions, request.now)?;
-        allocation.channels.bind(number, peer, config.max_channels, request.now)?;
-        allocation.permissions.install(peer.ip(), verdict, request.now);
+        allocation.channels.check(number, peer, now)?;
+        permission::judge(config, allocation, peer.ip(), Some(peer.port()), now)?;
+        // A permission is for every port of the peer, so that it may be less than what this port is allowed; and where
+        // it depends on the port, that is asked for each packet.
+        let verdict = permission::judge(config, allocation, peer.ip(), None, now)?;
+        let judged = Judged { verdict, generation: *generation };
+        allocation.permissions.make_room(&[peer.ip()], config.max_permissions, now)?;
+        allocation.channels.bind(number, peer, judged, config.max_channels, now)?;
+        allocation.permissions.install(peer.ip(), judged, now);
         let response = request.exchange.success(reply);
         Ok(self.succeed(&request.exchange, response))
     }

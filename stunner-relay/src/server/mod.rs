@@ -11,12 +11,21 @@ use rand::{SeedableRng, rngs::StdRng};
 use stunner_proto::{Message, attribute::ReservationToken, framing::Kind};
 
 use crate::{Client, Closed, Config, Counters, Event, FiveTuple, Frame};
+use allocation::{FAMILIES, Half, place};
+use credentials::Keys;
+use limits::Challenges;
+use mobility::Tickets;
 use nonce::Nonces;
 use table::Table;
 
+mod admin;
 mod allocate;
 mod allocation;
 mod channel;
+mod credentials;
+mod icmp;
+mod limits;
+mod mobility;
 mod nonce;
 mod permission;
 mod refresh;
@@ -26,9 +35,12 @@ mod request;
 mod response;
 mod table;
 
-pub use allocate::{Accepted, AllocateRequest, Bound, PortWish, Wants};
+pub use admin::AllocationInfo;
+pub use allocate::{Accepted, AllocateRequest, PortWish, Relayed, Wants};
+pub use icmp::IcmpError;
+pub use limits::Bandwidth;
 pub use refusal::Refusal;
-pub use table::RelayId;
+pub use table::{AllocationId, RelayId};
 
 /// The longest response in bytes: what passes every network unfragmented. A longer list of unknown attributes is cut.
 pub const MAX_REPLY: usize = 1232;
@@ -46,9 +58,16 @@ pub struct Server {
     start: Instant,
     rng: StdRng,
     nonces: Nonces,
+    keys: Keys,
+    tickets: Tickets,
+    challenges: Challenges,
     table: Table,
     events: VecDeque<Event>,
     counters: Counters,
+    /// How often the configuration was changed: verdicts and keys of an earlier one are asked for again.
+    generation: u32,
+    /// Where to send clients instead; no new allocations are made while it is there.
+    draining: Option<Box<[SocketAddr]>>,
 }
 
 /// What is to become of a client's packet.
@@ -90,15 +109,23 @@ impl Server {
     #[must_use]
     pub fn new(config: Arc<Config>, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = StdRng::from_seed(seed);
-        let nonces = Nonces::new(&mut rng, millis(config.nonce_lifetime));
+        let features = credentials::features(&*config.authenticator, config.password_algorithms);
+        let nonces = Nonces::new(&mut rng, millis(config.nonce_lifetime), features);
+        let tickets = Tickets::new(&mut rng);
+        let challenges = Challenges::new(&mut rng);
         Self {
             config,
             start: now,
             rng,
             nonces,
+            keys: Keys::default(),
+            tickets,
+            challenges,
             table: Table::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            generation: 0,
+            draining: None,
         }
     }
 
@@ -126,10 +153,12 @@ impl Server {
         })
     }
 
-    /// Ends the allocation of a client whose connection ended.
+    /// Ends the allocation of a client whose connection ended, unless the client holds a ticket to come back with.
     pub fn handle_close(&mut self, client: FiveTuple) {
-        if let Some(relay) = self.table.by_tuple(&client) {
-            self.close(relay, Closed::Disconnected);
+        if let Some(allocation) = self.table.by_tuple(&client)
+            && !self.survives(allocation, &client)
+        {
+            self.end(allocation, Closed::Disconnected);
         }
     }
 
@@ -137,8 +166,15 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.time(now);
         for _ in 0..MAX_EXPIRIES {
-            let Some(relay) = self.table.pop_expired(now) else { break };
-            self.close(relay, Closed::Expired);
+            let Some(id) = self.table.pop_expired(now) else { break };
+            for family in FAMILIES {
+                let half =
+                    self.table.get(id).and_then(|allocation| allocation.halves[place(family)].as_ref());
+                if half.is_some_and(|half| half.expires <= now) {
+                    self.close(RelayId { allocation: id, family }, Closed::Expired);
+                }
+            }
+            self.table.queue(id);
         }
     }
 
@@ -166,23 +202,34 @@ impl Server {
         if self.config.relays.has_address(relayed.ip()) { self.table.by_relayed(relayed) } else { None }
     }
 
-    /// The relayed transport address that a client holds.
+    /// The allocation that a client holds.
     #[must_use]
-    pub fn relay_of(&self, client: &FiveTuple) -> Option<RelayId> {
+    pub fn allocation_of(&self, client: &FiveTuple) -> Option<AllocationId> {
         self.table.by_tuple(client)
     }
 
     /// The relayed transport address behind a handle, as peers see it.
     #[must_use]
+    #[inline]
     pub fn relayed(&self, relay: RelayId) -> Option<SocketAddr> {
-        self.table.get(relay).map(|allocation| allocation.relayed)
+        let half = self.table.get(relay.allocation)?.halves[place(relay.family)].as_ref();
+        half.map(|half| half.relayed)
     }
 
+    /// Ends an allocation with all of its relayed transport addresses.
+    fn end(&mut self, allocation: AllocationId, why: Closed) {
+        for family in FAMILIES {
+            self.close(RelayId { allocation, family }, why);
+        }
+    }
+
+    /// Ends one relayed transport address, and the allocation with its last.
     fn close(&mut self, relay: RelayId, why: Closed) {
-        if let Some(allocation) = self.table.remove(relay) {
-            self.config.relays.set(allocation.relayed, false);
-            let (client, relayed, traffic) = (allocation.client, allocation.relayed, allocation.traffic);
-            self.events.push_back(Event::Closed { relay, client, relayed, why, traffic });
+        let Some(allocation) = self.table.get(relay.allocation) else { return };
+        let (client, user) = (allocation.client, allocation.known.user.clone());
+        if let Some(Half { relayed, traffic, .. }) = self.table.remove(relay) {
+            self.config.relays.set(relayed, false);
+            self.events.push_back(Event::Closed { relay, client, relayed, user, why, traffic });
         }
     }
 

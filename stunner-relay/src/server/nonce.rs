@@ -5,17 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::{Rng, rngs::StdRng};
 use sha2::Sha256;
+use stunner_proto::SecurityFeatures;
 
-/// What a nonce begins with when its maker knows RFC 8489, and no security feature (section 9.2).
-const COOKIE: &[u8; 13] = b"obMatJos2AAAA";
+/// What a nonce begins with: a cookie and what its maker can do (RFC 8489, section 9.2).
+const COOKIE: usize = 13;
 
 /// 16 digits of time and 32 of HMAC.
-const LEN: usize = COOKIE.len() + 16 + 32;
+const LEN: usize = COOKIE + 16 + 32;
 
 /// Makes nonces and knows them again, without remembering any.
 pub(super) struct Nonces {
     key: Hmac<Sha256>,
     lifetime: u64,
+    features: [u8; COOKIE],
 }
 
 /// A nonce as text.
@@ -28,16 +30,25 @@ impl NonceText {
 }
 
 impl Nonces {
-    pub(super) fn new(rng: &mut StdRng, lifetime: u64) -> Self {
+    pub(super) fn new(rng: &mut StdRng, lifetime: u64, features: SecurityFeatures) -> Self {
         let key: [u8; 32] = rng.random();
-        Self { key: Hmac::new_from_slice(&key).expect("an HMAC takes a key of any length"), lifetime }
+        let key = Hmac::new_from_slice(&key).expect("an HMAC takes a key of any length");
+        let mut nonces = Self { key, lifetime, features: [0; COOKIE] };
+        nonces.announce(features);
+        nonces
+    }
+
+    /// Says something else about the server from now on; nonces that said otherwise are stale.
+    pub(super) fn announce(&mut self, features: SecurityFeatures) {
+        let text = features.to_string();
+        self.features.copy_from_slice(&text.as_bytes()[..COOKIE]);
     }
 
     /// A nonce that is good for this client from now on.
     pub(super) fn make(&self, client: SocketAddr, now: u64) -> NonceText {
         let mut text = [0; LEN];
-        let (cookie, rest) = text.split_at_mut(COOKIE.len());
-        cookie.copy_from_slice(COOKIE);
+        let (cookie, rest) = text.split_at_mut(COOKIE);
+        cookie.copy_from_slice(&self.features);
         let (time, mac) = rest.split_at_mut(16);
         write_hex(&now.to_be_bytes(), time);
         write_hex(&self.mac(client, now), mac);
@@ -46,7 +57,7 @@ impl Nonces {
 
     /// Whether it was made here, for this client, and not too long ago.
     pub(super) fn is_valid(&self, nonce: &str, client: SocketAddr, now: u64) -> bool {
-        let Some(made) = nonce.get(COOKIE.len()..COOKIE.len() + 16) else { return false };
+        let Some(made) = nonce.get(COOKIE..COOKIE + 16) else { return false };
         let Ok(made) = u64::from_str_radix(made, 16) else { return false };
         let fresh = now.checked_sub(made).is_some_and(|age| age < self.lifetime);
         // The nonce is no secret, so that how long a comparison takes tells nothing.
@@ -89,7 +100,7 @@ mod tests {
     const CLIENT: ([u8; 4], u16) = ([198, 51, 100, 7], 5000);
 
     fn nonces() -> Nonces {
-        Nonces::new(&mut StdRng::from_seed([7; 32]), 1_000)
+        Nonces::new(&mut StdRng::from_seed([7; 32]), 1_000, SecurityFeatures::default())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use stunner_proto::{
 
 use super::{
     MAX_REPLY, Refusal, Server,
-    allocation::Allocation,
+    allocation::{Allocation, Judged},
     request::{Handled, Request},
 };
 use crate::{Config, Verdict, policy};
@@ -24,32 +24,39 @@ impl Server {
         request: &Request<'_>,
         reply: &mut [u8; MAX_REPLY],
     ) -> Handled {
-        let relay = self.allocation_of(request)?;
-        let Self { table, config, .. } = self;
-        let allocation = table.get_mut(relay).ok_or(Refusal::AllocationMismatch)?;
+        let id = self.allocation_for(request)?;
+        let Self { table, config, generation, .. } = self;
+        let allocation = table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         let mut peers = [IpAddr::from([0; 4]); MAX_PEERS];
-        let mut verdicts = [Verdict::Deny; MAX_PEERS];
-        let mut len = 0;
-        let kind = AttributeType::XOR_PEER_ADDRESS;
-        for attribute in request.message.attributes().filter(|attribute| attribute.kind == kind) {
-            if len == MAX_PEERS {
-                return Err(Refusal::InsufficientCapacity);
-            }
-            let XorPeerAddress(peer) = XorPeerAddress::decode(attribute.value, request.exchange.id)?;
-            verdicts[len] = judge(config, allocation, peer.ip(), None)?;
-            peers[len] = peer.ip();
-            len += 1;
+        let peers = self::peers(request, &mut peers)?;
+        if peers.iter().any(|&peer| allocation.half(AddressFamily::of(peer), request.now).is_none()) {
+            return Err(Refusal::PeerAddressFamilyMismatch);
         }
-        if len == 0 {
-            return Err(Refusal::BadRequest);
+        let mut judged = [Judged { verdict: Verdict::Deny, generation: *generation }; MAX_PEERS];
+        for (&peer, judged) in peers.iter().zip(&mut judged) {
+            judged.verdict = judge(config, allocation, peer, None, request.now)?;
         }
-        allocation.permissions.make_room(&peers[..len], config.max_permissions, request.now)?;
-        for (&peer, &verdict) in peers.iter().zip(&verdicts).take(len) {
-            allocation.permissions.install(peer, verdict, request.now);
+        allocation.permissions.make_room(peers, config.max_permissions, request.now)?;
+        for (&peer, judged) in peers.iter().zip(judged) {
+            allocation.permissions.install(peer, judged, request.now);
         }
         let response = request.exchange.success(reply);
         Ok(self.succeed(&request.exchange, response))
     }
+}
+
+/// The peers of a request, each once.
+fn peers<'a>(request: &Request<'_>, peers: &'a mut [IpAddr; MAX_PEERS]) -> Result<&'a [IpAddr], Refusal> {
+    let kind = AttributeType::XOR_PEER_ADDRESS;
+    let mut len = 0;
+    for attribute in request.message.attributes().filter(|attribute| attribute.kind == kind) {
+        let XorPeerAddress(peer) = XorPeerAddress::decode(attribute.value, request.exchange.id)?;
+        if !peers[..len].contains(&peer.ip()) {
+            *peers.get_mut(len).ok_or(Refusal::InsufficientCapacity)? = peer.ip();
+            len += 1;
+        }
+    }
+    if len == 0 { Err(Refusal::BadRequest) } else { Ok(&peers[..len]) }
 }
 
 /// What to say about a peer: 443 where its family is another, 403 where policy says no.
@@ -58,39 +65,53 @@ pub(super) fn judge(
     allocation: &Allocation,
     peer: IpAddr,
     port: Option<u16>,
+    now: u64,
 ) -> Result<Verdict, Refusal> {
-    if AddressFamily::of(peer) != AddressFamily::of(allocation.relayed.ip()) {
+    if allocation.half(AddressFamily::of(peer), now).is_none() {
         return Err(Refusal::PeerAddressFamilyMismatch);
     }
-    let canonical = policy::canonical(peer).ok_or(Refusal::Forbidden)?;
-    let verdict = config.policy.judge(canonical, port, &allocation.client, &allocation.credential.user);
-    let verdict = match (verdict, port) {
-        (Verdict::Allow, _) => Verdict::Allow,
-        (other, _) if !config.policy.relay_to_relay() || !config.relays.has_address(peer) => other,
-        // One of our own addresses: it depends on whether the port is a live relay's.
-        (_, None) => Verdict::AskPort,
-        (other, Some(port)) => {
-            if config.relays.is_live(SocketAddr::new(peer, port)) {
-                Verdict::AskPort
-            } else {
-                other
-            }
-        }
-    };
-    if verdict == Verdict::Deny { Err(Refusal::Forbidden) } else { Ok(verdict) }
+    match verdict(config, allocation, peer, port) {
+        Verdict::Deny => Err(Refusal::Forbidden),
+        verdict => Ok(verdict),
+    }
 }
 
-/// Whether a packet to or from a permitted peer may pass, where that depends on its port.
+/// What the policy says about a peer, and about one of our own relayed transport addresses if it leaves those to us.
+fn verdict(config: &Config, allocation: &Allocation, peer: IpAddr, port: Option<u16>) -> Verdict {
+    let Some(canonical) = policy::canonical(peer) else { return Verdict::Deny };
+    let verdict = config.policy.judge(canonical, port, &allocation.client, &allocation.known.user);
+    if verdict == Verdict::Allow || !config.policy.relay_to_relay() || !config.relays.has_address(peer) {
+        return verdict;
+    }
+    match port {
+        // It depends on whether the port is a live relay's.
+        None => Verdict::AskPort,
+        Some(port) if config.relays.is_live(SocketAddr::new(peer, port)) => Verdict::AskPort,
+        Some(_) => verdict,
+    }
+}
+
+/// Whether a packet to or from a permitted peer may pass now, where that depends on its port.
 #[inline]
-pub(super) fn port_passes(
-    config: &Config,
-    allocation: &Allocation,
-    verdict: Verdict,
-    peer: SocketAddr,
-) -> bool {
+pub(super) fn passes(config: &Config, allocation: &Allocation, verdict: Verdict, peer: SocketAddr) -> bool {
     match verdict {
         Verdict::Allow => true,
         Verdict::Deny => false,
-        Verdict::AskPort => judge(config, allocation, peer.ip(), Some(peer.port())).is_ok(),
+        Verdict::AskPort => self::verdict(config, allocation, peer.ip(), Some(peer.port())) != Verdict::Deny,
     }
+}
+
+/// What the policy that is in force now says about a peer, or about one port of it, that an earlier policy permitted;
+/// `None` says that it is over.
+#[cold]
+pub(super) fn judge_again(
+    config: &Config,
+    allocation: &Allocation,
+    peer: IpAddr,
+    port: Option<u16>,
+    generation: u32,
+) -> Option<Judged> {
+    let denied = |port| self::verdict(config, allocation, peer, port) == Verdict::Deny;
+    let verdict = self::verdict(config, allocation, peer, None);
+    (verdict != Verdict::Deny && !denied(port)).then_some(Judged { verdict, generation })
 }

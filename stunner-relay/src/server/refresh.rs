@@ -1,36 +1,56 @@
 //! Refresh: more time, or none (RFC 8656, section 8).
 
-use stunner_proto::attribute::{AddressFamily, Lifetime, RequestedAddressFamily};
+use stunner_proto::attribute::{AddressFamily, Lifetime};
 
 use super::{
-    MAX_REPLY, Refusal, Server,
-    request::{Handled, Request},
+    AllocationId, MAX_REPLY, Refusal, RelayId, Server,
+    allocation::FAMILIES,
+    request::{Handled, Request, requested_family},
 };
 use crate::Closed;
 
 impl Server {
     pub(super) fn refresh(&mut self, request: &Request<'_>, reply: &mut [u8; MAX_REPLY]) -> Handled {
-        let relay = self.allocation_of(request)?;
+        if let Some(handled) = self.refresh_elsewhere(request, reply) {
+            return handled;
+        }
+        let id = self.allocation_for(request)?;
         let message = &request.message;
         let asked = message.get::<Lifetime>()?;
-        let family =
-            message.get::<RequestedAddressFamily>().map_err(|_| Refusal::PeerAddressFamilyMismatch)?;
-        let own = self.table.get(relay).map(|allocation| AddressFamily::of(allocation.relayed.ip()));
-        if family.is_some_and(|family| Some(family.0) != own) {
-            return Err(Refusal::PeerAddressFamilyMismatch);
-        }
-        let granted = match asked {
-            Some(Lifetime(0)) => {
-                self.close(relay, Closed::Deleted);
-                0
-            }
-            asked => {
-                let seconds = self.effective(asked.map_or(0, |lifetime| lifetime.0));
-                self.table.set_expiry(relay, request.now + 1_000 * u64::from(seconds));
-                seconds
-            }
-        };
+        let family = requested_family(message, Refusal::PeerAddressFamilyMismatch)?;
+        let granted = self.grant(id, family, asked, request.now)?;
         let response = request.exchange.success(reply).attribute(&Lifetime(granted));
         Ok(self.succeed(&request.exchange, response))
+    }
+
+    /// Gives one family, or all of an allocation, the time that was asked for, and says how many seconds that is; 0 ends
+    /// it.
+    pub(super) fn grant(
+        &mut self,
+        id: AllocationId,
+        family: Option<AddressFamily>,
+        asked: Option<Lifetime>,
+        now: u64,
+    ) -> Result<u32, Refusal> {
+        let seconds = self.effective(asked.map_or(0, |lifetime| lifetime.0));
+        let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
+        let meant = FAMILIES
+            .map(|own| family.is_none_or(|family| own == family) && allocation.half(own, now).is_some());
+        if meant == [false; 2] {
+            return Err(Refusal::PeerAddressFamilyMismatch);
+        }
+        if asked == Some(Lifetime(0)) {
+            for (family, _) in FAMILIES.into_iter().zip(meant).filter(|(_, meant)| *meant) {
+                self.close(RelayId { allocation: id, family }, Closed::Deleted);
+            }
+            return Ok(0);
+        }
+        for (half, meant) in allocation.halves.iter_mut().zip(meant) {
+            if let Some(half) = half.as_mut().filter(|_| meant) {
+                half.expires = now + 1_000 * u64::from(seconds);
+            }
+        }
+        self.table.queue(id);
+        Ok(seconds)
     }
 }

@@ -1,6 +1,9 @@
 //! Why a request is not carried out, and what that is on the wire.
 
-use stunner_proto::BadAttribute;
+use stunner_proto::{
+    BadAttribute,
+    attribute::{AddressErrorCode, AddressFamily, ErrorCode},
+};
 
 /// Why a request is answered with an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -9,6 +12,9 @@ pub enum Refusal {
     /// An attribute is missing or malformed.
     #[error("{0}")]
     BadAttribute(#[from] BadAttribute),
+    /// The server is being emptied: another one is named.
+    #[error("Try Alternate")]
+    TryAlternate,
     /// Attributes that exclude one another, or a channel that is bound otherwise.
     #[error("Bad Request")]
     BadRequest,
@@ -18,6 +24,9 @@ pub enum Refusal {
     /// Policy.
     #[error("Forbidden")]
     Forbidden,
+    /// Allocations do not follow their clients here.
+    #[error("Mobility Forbidden")]
+    MobilityForbidden,
     /// Comprehension-required attributes that the server does not know.
     #[error("Unknown Attribute")]
     UnknownAttribute,
@@ -48,13 +57,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every code there is.
+    pub(crate) const CODES: [u16; 14] =
+        [300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 486, 508];
+
     /// The number on the wire.
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
+            Self::TryAlternate => 300,
             Self::BadAttribute(_) | Self::BadRequest => 400,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
+            Self::MobilityForbidden => 405,
             Self::UnknownAttribute => 420,
             Self::AllocationMismatch => 437,
             Self::StaleNonce => 438,
@@ -71,9 +86,11 @@ impl Refusal {
     #[must_use]
     pub(super) const fn reason(self) -> &'static str {
         match self {
+            Self::TryAlternate => "Try Alternate",
             Self::BadAttribute(_) | Self::BadRequest => "Bad Request",
             Self::Unauthenticated => "Unauthenticated",
             Self::Forbidden => "Forbidden",
+            Self::MobilityForbidden => "Mobility Forbidden",
             Self::UnknownAttribute => "Unknown Attribute",
             Self::AllocationMismatch => "Allocation Mismatch",
             Self::StaleNonce => "Stale Nonce",
@@ -84,6 +101,12 @@ impl Refusal {
             Self::QuotaReached => "Allocation Quota Reached",
             Self::InsufficientCapacity => "Insufficient Capacity",
         }
+    }
+
+    /// What a client is told of a family that could not be allocated beside the other.
+    pub(super) fn of_address(self, family: AddressFamily) -> Option<AddressErrorCode<'static>> {
+        let error = ErrorCode::new(self.code(), self.reason()).ok()?;
+        Some(AddressErrorCode { family, error })
     }
 
     /// Whether the answer carries REALM and NONCE, so that the client can try (again).

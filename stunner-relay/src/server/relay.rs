@@ -4,11 +4,15 @@ use std::{net::SocketAddr, time::Instant};
 
 use rand::Rng;
 use stunner_proto::{
-    Attribute, AttributeType, ChannelData, Fingerprint, Message, TransactionId,
+    Attribute, AttributeType, ChannelData, ChannelNumber, Fingerprint, Message, TransactionId,
     attribute::{AddressFamily, Data, XorPeerAddress},
 };
 
-use super::{Output, RelayId, Server, ToClient, permission::port_passes, request::is_known};
+use super::{
+    AllocationId, Output, RelayId, Server, ToClient,
+    allocation::Judged,
+    permission::{judge_again, passes},
+};
 use crate::{Client, Frame};
 
 impl Server {
@@ -21,10 +25,12 @@ impl Server {
         now: u64,
     ) -> Option<Output<'p>> {
         let ChannelData { number, data } = ChannelData::parse(packet)?;
-        let relay = self.table.by_tuple(&from.tuple)?;
-        let allocation = self.table.get(relay).filter(|allocation| now < allocation.expires)?;
-        let peer = allocation.channels.peer(number, now)?;
-        Some(self.forward(relay, peer, data, false))
+        let id = self.sender(from)?;
+        let (peer, mut judged) = self.table.get(id)?.channels.peer(number, now)?;
+        if judged.generation != self.generation {
+            judged = self.judge_channel(id, number, peer)?;
+        }
+        self.forward(id, peer, judged, data, false, now)
     }
 
     /// A Send indication: it needs a permission (RFC 8656, section 11.2).
@@ -39,39 +45,94 @@ impl Server {
             match attribute.kind {
                 AttributeType::XOR_PEER_ADDRESS if peer.is_none() => peer = Some(attribute.value),
                 AttributeType::DATA if data.is_none() => data = Some(attribute.value),
-                AttributeType::DONT_FRAGMENT => dont_fragment = true,
                 AttributeType::FINGERPRINT if message.fingerprint() == Fingerprint::Wrong => return None,
-                kind if kind.is_required() && !is_known(kind) => return None,
+                kind if !self.knows(kind) => return None,
+                AttributeType::DONT_FRAGMENT => dont_fragment = true,
                 _ => {}
             }
         }
         let XorPeerAddress(peer) = XorPeerAddress::decode(peer?, message.transaction_id()).ok()?;
         let Data(data) = Data(data?);
-        let relay = self.table.by_tuple(&from.tuple)?;
-        let allocation = self.table.get(relay).filter(|allocation| now < allocation.expires)?;
-        let verdict = allocation.permissions.get(peer.ip(), now)?;
-        let same_family = AddressFamily::of(peer.ip()) == AddressFamily::of(allocation.relayed.ip());
-        if peer.port() == 0 || !same_family || !port_passes(&self.config, allocation, verdict, peer) {
+        let id = self.sender(from)?;
+        let judged = self.permission(id, peer, now)?;
+        if peer.port() == 0 {
             return None;
         }
-        Some(self.forward(relay, peer, data, dont_fragment))
+        self.forward(id, peer, judged, data, dont_fragment, now)
+    }
+
+    /// The allocation of who sends data. A client that has moved shows by this that it has arrived.
+    #[inline]
+    fn sender(&mut self, from: Client) -> Option<AllocationId> {
+        let path = self.table.path(&from.tuple)?;
+        if path.moving {
+            self.arrive(path.id);
+        }
+        Some(path.id)
+    }
+
+    /// What was said of a peer when it was permitted, or is said of it by the policy that is in force now.
+    #[inline]
+    fn permission(&mut self, id: AllocationId, peer: SocketAddr, now: u64) -> Option<Judged> {
+        let judged = self.table.get(id)?.permissions.get(peer.ip(), now)?;
+        if judged.generation == self.generation { Some(judged) } else { self.judge_permission(id, peer) }
+    }
+
+    #[cold]
+    fn judge_permission(&mut self, id: AllocationId, peer: SocketAddr) -> Option<Judged> {
+        let Self { table, config, generation, .. } = self;
+        let allocation = table.get_mut(id)?;
+        let judged = judge_again(config, allocation, peer.ip(), None, *generation);
+        allocation.permissions.judge(peer.ip(), judged);
+        judged
+    }
+
+    #[cold]
+    fn judge_channel(&mut self, id: AllocationId, number: ChannelNumber, peer: SocketAddr) -> Option<Judged> {
+        let Self { table, config, generation, .. } = self;
+        let allocation = table.get_mut(id)?;
+        let judged = judge_again(config, allocation, peer.ip(), Some(peer.port()), *generation);
+        allocation.channels.judge(number, judged);
+        judged
     }
 
     #[inline]
     fn forward<'p>(
         &mut self,
-        relay: RelayId,
+        id: AllocationId,
         peer: SocketAddr,
+        judged: Judged,
         data: &'p [u8],
         dont_fragment: bool,
-    ) -> Output<'p> {
-        if let Some(allocation) = self.table.get_mut(relay) {
-            allocation.traffic.packets_to_peers += 1;
-            allocation.traffic.bytes_to_peers += data.len() as u64;
+        now: u64,
+    ) -> Option<Output<'p>> {
+        let Self { table, config, counters, .. } = self;
+        let allocation = table.get(id)?;
+        let family = AddressFamily::of(peer.ip());
+        allocation.half(family, now)?;
+        if !passes(config, allocation, judged.verdict, peer) {
+            return None;
         }
-        self.counters.traffic.packets_to_peers += 1;
-        self.counters.traffic.bytes_to_peers += data.len() as u64;
-        Output::ToPeer { relay, peer, data, dont_fragment }
+        let user = allocation.user;
+        if let Some(limit) = config.user_bandwidth
+            && !table.buckets_of_user(user)?.to_peers.take(data.len(), limit, now)
+        {
+            counters.dropped_for_bandwidth += 1;
+            return Some(Output::Drop);
+        }
+        let allocation = table.get_mut(id)?;
+        if let Some(limit) = config.allocation_bandwidth
+            && !allocation.buckets.to_peers.take(data.len(), limit, now)
+        {
+            counters.dropped_for_bandwidth += 1;
+            return Some(Output::Drop);
+        }
+        let half = allocation.half_mut(family, now)?;
+        half.traffic.packets_to_peers += 1;
+        half.traffic.bytes_to_peers += data.len() as u64;
+        counters.traffic.packets_to_peers += 1;
+        counters.traffic.bytes_to_peers += data.len() as u64;
+        Some(Output::ToPeer { relay: RelayId { allocation: id, family }, peer, data, dont_fragment })
     }
 
     /// Takes in one packet that reached a relayed transport address, and says who gets it (RFC 8656, section 11.3).
@@ -84,36 +145,58 @@ impl Server {
         now: Instant,
     ) -> Option<ToClient<'p>> {
         let now = self.time(now);
-        let delivered = self.deliver(packet, from, relay, now);
-        if delivered.is_none() {
+        let Some(judged) = self.permission(relay.allocation, from, now) else {
             self.counters.dropped_from_peers += 1;
+            return None;
+        };
+        match self.deliver(packet, from, judged, relay, now) {
+            Some(delivered) => delivered,
+            None => {
+                self.counters.dropped_from_peers += 1;
+                None
+            }
         }
-        delivered
     }
 
+    /// `Some(None)` was dropped and counted already.
     #[inline]
     fn deliver<'p>(
         &mut self,
         data: &'p [u8],
         from: SocketAddr,
+        judged: Judged,
         relay: RelayId,
         now: u64,
-    ) -> Option<ToClient<'p>> {
+    ) -> Option<Option<ToClient<'p>>> {
         let Self { table, config, rng, counters, .. } = self;
-        let allocation = table.get_mut(relay).filter(|allocation| now < allocation.expires)?;
-        let verdict = allocation.permissions.get(from.ip(), now)?;
-        if !port_passes(config, allocation, verdict, from) {
+        let allocation = table.get(relay.allocation)?;
+        allocation.half(relay.family, now)?;
+        if !passes(config, allocation, judged.verdict, from) {
             return None;
         }
-        let client = allocation.client;
+        let (client, user) = (allocation.client, allocation.user);
         let frame = match allocation.channels.number(from, now) {
             Some(number) => Frame::channel_data(number, data, client.tuple.transport.is_stream())?,
             None => Frame::data_indication(from, TransactionId(rng.random()), data)?,
         };
-        allocation.traffic.packets_to_client += 1;
-        allocation.traffic.bytes_to_client += data.len() as u64;
+        if let Some(limit) = config.user_bandwidth
+            && !table.buckets_of_user(user)?.to_client.take(data.len(), limit, now)
+        {
+            counters.dropped_for_bandwidth += 1;
+            return Some(None);
+        }
+        let allocation = table.get_mut(relay.allocation)?;
+        if let Some(limit) = config.allocation_bandwidth
+            && !allocation.buckets.to_client.take(data.len(), limit, now)
+        {
+            counters.dropped_for_bandwidth += 1;
+            return Some(None);
+        }
+        let half = allocation.half_mut(relay.family, now)?;
+        half.traffic.packets_to_client += 1;
+        half.traffic.bytes_to_client += data.len() as u64;
         counters.traffic.packets_to_client += 1;
         counters.traffic.bytes_to_client += data.len() as u64;
-        Some(ToClient { client, frame })
+        Some(Some(ToClient { client, frame }))
     }
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use stunner_proto::{
-    AttributeType, Authenticated, BadAttribute, Class, Fingerprint, IntegrityError, Message, Method,
-    attribute::{Nonce, Realm, Username, XorMappedAddress},
+    AttributeType, Authenticated, Class, Fingerprint, Message, Method,
+    attribute::{AddressFamily, RequestedAddressFamily, XorMappedAddress},
 };
 
-use super::{MAX_REPLY, Output, Refusal, RelayId, Server, response::Exchange};
-use crate::{Client, Credential, Identity, UserId};
+use super::{
+    AllocationId, MAX_REPLY, Output, Refusal, Server,
+    credentials::{Admitted, Known},
+    response::Exchange,
+};
+use crate::Client;
 
 /// More unknown attributes than this are not listed.
 const MAX_UNKNOWN: usize = 64;
@@ -17,7 +21,7 @@ const MAX_UNKNOWN: usize = 64;
 pub(super) struct Request<'p> {
     pub(super) message: Authenticated<'p>,
     pub(super) exchange: Exchange,
-    pub(super) credential: Arc<Credential>,
+    pub(super) known: Arc<Known>,
     pub(super) now: u64,
 }
 
@@ -52,20 +56,22 @@ impl Server {
         let mut exchange = Exchange::new(&message, from);
         match message.method() {
             Method::BINDING => return Some(Output::Reply(self.binding(message, &exchange, reply))),
-            Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND => {}
+            Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND
+                if !self.config.stun_only => {}
             _ => return None,
         }
-        let (message, credential) = match self.authenticate(message, from, now) {
-            Ok(authenticated) => authenticated,
+        let Admitted { message, known, answer } = match self.authenticate(message, from, now) {
+            Ok(admitted) => admitted,
+            Err(why) if why.is_challenge() && !self.may_challenge(from, now) => return None,
             Err(why) => return Some(Output::Reply(self.refuse(&exchange, why, reply, now))),
         };
-        exchange.signature = Some((credential.clone(), message.integrity()));
+        exchange.signature = Some((known.clone(), answer));
         let mut unknown = [[0; 2]; MAX_UNKNOWN];
-        let unknown = unknown_attributes(&message, &mut unknown);
+        let unknown = self.unknown_attributes(&message, &mut unknown);
         if !unknown.is_empty() {
             return Some(Output::Reply(self.refuse_unknown(&exchange, unknown, reply)));
         }
-        let request = Request { message, exchange, credential, now };
+        let request = Request { message, exchange, known, now };
         let handled = match message.method() {
             Method::ALLOCATE => match self.allocate(&request, reply) {
                 Ok(Output::Reply(len)) => Ok(len),
@@ -79,10 +85,16 @@ impl Server {
         Some(Output::Reply(handled.unwrap_or_else(|why| self.refuse(&request.exchange, why, reply, now))))
     }
 
+    /// A datagram's source can be forged, and whose it is gets the challenges.
+    fn may_challenge(&mut self, from: Client, now: u64) -> bool {
+        let limit = self.config.max_challenges;
+        from.tuple.transport.is_stream() || self.challenges.admits(from.tuple.client.ip(), limit, now)
+    }
+
     /// Binding needs no credentials (RFC 8489, section 12).
     fn binding(&mut self, message: Message<'_>, exchange: &Exchange, reply: &mut [u8; MAX_REPLY]) -> usize {
         let mut unknown = [[0; 2]; MAX_UNKNOWN];
-        let unknown = unknown_attributes(&message, &mut unknown);
+        let unknown = self.unknown_attributes(&message, &mut unknown);
         if !unknown.is_empty() {
             return self.refuse_unknown(exchange, unknown, reply);
         }
@@ -90,96 +102,61 @@ impl Server {
         self.succeed(exchange, response)
     }
 
-    /// The checks of RFC 8489, section 9.2.4, in its order; the nonce comes last.
-    fn authenticate<'p>(
+    /// The comprehension-required attributes that this server does not know.
+    fn unknown_attributes<'u>(
         &self,
-        message: Message<'p>,
-        from: Client,
-        now: u64,
-    ) -> Result<(Authenticated<'p>, Arc<Credential>), Refusal> {
-        let signed = message.contains(AttributeType::MESSAGE_INTEGRITY)
-            || message.contains(AttributeType::MESSAGE_INTEGRITY_SHA256);
-        if !signed {
-            return Err(Refusal::Unauthenticated);
+        message: &Message<'_>,
+        unknown: &'u mut [[u8; 2]; MAX_UNKNOWN],
+    ) -> &'u [[u8; 2]] {
+        let types = message.attributes().map(|attribute| attribute.kind);
+        let mut len = 0;
+        for kind in types.filter(|&kind| !self.knows(kind)).take(MAX_UNKNOWN) {
+            unknown[len] = kind.0.to_be_bytes();
+            len += 1;
         }
-        let username = unless_malformed(message.require::<Username<'_>>())?;
-        let realm = unless_malformed(message.require::<Realm<'_>>())?;
-        let nonce = unless_malformed(message.require::<Nonce<'_>>())?;
-        if realm.as_str() != self.config.realm {
-            return Err(Refusal::Unauthenticated);
-        }
-        let found = self.table.by_tuple(&from.tuple).and_then(|relay| self.table.get(relay));
-        let known =
-            found.map(|allocation| &allocation.credential).filter(|known| *known.user == *username.as_str());
-        let authenticated =
-            match known.and_then(|known| Some((message.authenticate(&known.key).ok()?, known.clone()))) {
-                Some(authenticated) => authenticated,
-                None => self.try_credentials(message, username.as_str(), from)?,
-            };
-        let repeated = message.method() == Method::ALLOCATE
-            && found.is_some_and(|allocation| allocation.created_by == message.transaction_id());
-        if repeated || self.nonces.is_valid(nonce.as_str(), from.tuple.client, now) {
-            Ok(authenticated)
-        } else {
-            Err(Refusal::StaleNonce)
-        }
+        &unknown[..len]
     }
 
-    fn try_credentials<'p>(
-        &self,
-        message: Message<'p>,
-        username: &str,
-        client: Client,
-    ) -> Result<(Authenticated<'p>, Arc<Credential>), Refusal> {
-        let who = Identity { user: UserId::Name(username), realm: &self.config.realm, client };
-        let mut authenticated = Err(IntegrityError::Missing);
-        let mut credential = None;
-        self.config.authenticator.credentials(&who, &mut |offered| {
-            authenticated = message.authenticate(&offered.key);
-            credential = Some(offered);
-            authenticated.is_ok()
-        });
-        match (authenticated, credential) {
-            (Ok(message), Some(credential)) => Ok((message, Arc::new(credential))),
-            _ => Err(Refusal::Unauthenticated),
+    /// Whether an attribute does not stand in the way of a message: the server understands it, or may ignore it.
+    #[inline]
+    pub(super) fn knows(&self, kind: AttributeType) -> bool {
+        match kind {
+            AttributeType::DONT_FRAGMENT => self.config.dont_fragment,
+            kind => !kind.is_required() || is_known(kind),
         }
     }
 
     /// The allocation of who asks (437), made with the same credentials (441).
-    pub(super) fn allocation_of(&self, request: &Request<'_>) -> Result<RelayId, Refusal> {
-        let relay = self.table.by_tuple(&request.exchange.from.tuple).ok_or(Refusal::AllocationMismatch)?;
-        let allocation = self.table.get(relay).ok_or(Refusal::AllocationMismatch)?;
-        if allocation.expires <= request.now {
+    pub(super) fn allocation_for(&self, request: &Request<'_>) -> Result<AllocationId, Refusal> {
+        let id = self.table.by_tuple(&request.exchange.from.tuple).ok_or(Refusal::AllocationMismatch)?;
+        let allocation = self.table.get(id).ok_or(Refusal::AllocationMismatch)?;
+        if !allocation.is_live(request.now) {
             return Err(Refusal::AllocationMismatch);
         }
-        if allocation.credential.user != request.credential.user {
+        if allocation.known.user != request.known.user {
             return Err(Refusal::WrongCredentials);
         }
-        Ok(relay)
+        Ok(id)
     }
 }
 
-/// Text that is no text cannot be anybody's name: that is a wrong credential (401), and a missing one a bad request (400).
-fn unless_malformed<T>(attribute: Result<T, BadAttribute>) -> Result<T, Refusal> {
-    attribute.map_err(|bad| match bad {
-        BadAttribute::Malformed(_) => Refusal::Unauthenticated,
-        missing => missing.into(),
-    })
-}
-
-/// The comprehension-required attributes that this server does not know.
-fn unknown_attributes<'u>(message: &Message<'_>, unknown: &'u mut [[u8; 2]; MAX_UNKNOWN]) -> &'u [[u8; 2]] {
-    let types = message.attributes().map(|attribute| attribute.kind);
-    let mut len = 0;
-    for kind in types.filter(|&kind| kind.is_required() && !is_known(kind)).take(MAX_UNKNOWN) {
-        unknown[len] = kind.0.to_be_bytes();
-        len += 1;
+/// The family that a request names; one that does not exist is refused with `unknown`.
+pub(super) fn requested_family(
+    message: &Message<'_>,
+    unknown: Refusal,
+) -> Result<Option<AddressFamily>, Refusal> {
+    let kind = AttributeType::REQUESTED_ADDRESS_FAMILY;
+    match message.get::<RequestedAddressFamily>() {
+        Ok(family) => Ok(family.map(|family| family.0)),
+        Err(bad) => {
+            let whole = message.attributes().any(|found| found.kind == kind && found.value.len() == 4);
+            Err(if whole { unknown } else { bad.into() })
+        }
     }
-    &unknown[..len]
 }
 
 /// Below 0x8000, what the server understands, or knows to mean nothing in what it is sent.
-pub(super) const fn is_known(kind: AttributeType) -> bool {
+const fn is_known(kind: AttributeType) -> bool {
     matches!(
         kind,
         AttributeType::MAPPED_ADDRESS
@@ -197,8 +174,9 @@ pub(super) const fn is_known(kind: AttributeType) -> bool {
             | AttributeType::REQUESTED_ADDRESS_FAMILY
             | AttributeType::EVEN_PORT
             | AttributeType::REQUESTED_TRANSPORT
-            | AttributeType::DONT_FRAGMENT
             | AttributeType::MESSAGE_INTEGRITY_SHA256
+            | AttributeType::PASSWORD_ALGORITHM
+            | AttributeType::USERHASH
             | AttributeType::XOR_MAPPED_ADDRESS
             | AttributeType::RESERVATION_TOKEN
             | AttributeType::PRIORITY

@@ -1,14 +1,17 @@
 //! Responses: what all have in common.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use stunner_proto::{
-    Class, Integrity, Message, MessageBuilder, Method, TransactionId,
-    attribute::{ErrorCode, Nonce, Realm, Software, UnknownAttributes},
+    AttributeType, Class, Integrity, Message, MessageBuilder, Method, TransactionId,
+    attribute::{AlternateServer, ErrorCode, Nonce, Realm, Software, UnknownAttributes},
 };
 
-use super::{MAX_REPLY, Refusal, Server};
-use crate::{Client, Credential};
+use super::{
+    MAX_REPLY, Refusal, Server,
+    credentials::{Known, OFFER},
+};
+use crate::Client;
 
 /// What a response needs to know of its request.
 #[derive(Clone, Debug)]
@@ -17,12 +20,15 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) id: TransactionId,
     /// What the response is signed with, once the request was authenticated.
-    pub(super) signature: Option<(Arc<Credential>, Integrity)>,
+    pub(super) signature: Option<(Arc<Known>, Integrity)>,
+    /// Whether the request had a FINGERPRINT, and so the response has one.
+    pub(super) fingerprint: bool,
 }
 
 impl Exchange {
     pub(super) fn new(message: &Message<'_>, from: Client) -> Self {
-        Self { from, method: message.method(), id: message.transaction_id(), signature: None }
+        let fingerprint = message.contains(AttributeType::FINGERPRINT);
+        Self { from, method: message.method(), id: message.transaction_id(), signature: None, fingerprint }
     }
 
     pub(super) fn success<'b>(&self, reply: &'b mut [u8; MAX_REPLY]) -> MessageBuilder<'b> {
@@ -45,17 +51,18 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
         now: u64,
     ) -> usize {
-        self.counters.refusals += 1;
-        let Ok(error) = ErrorCode::new(why.code(), why.reason()) else { return 0 };
-        let response =
-            MessageBuilder::new(Class::ErrorResponse, exchange.method, exchange.id, reply).attribute(&error);
+        let Some(response) = self.error(exchange, why, reply) else { return 0 };
+        if why == Refusal::TryAlternate {
+            return self.finish(exchange, self.alternates(exchange, response));
+        }
         if !why.is_challenge() {
             return self.finish(exchange, response);
         }
         let nonce = self.nonces.make(exchange.from.tuple.client, now);
         let response = response
             .maybe(Realm::new(&self.config.realm).ok().as_ref())
-            .maybe(Nonce::new(nonce.as_str()).ok().as_ref());
+            .maybe(Nonce::new(nonce.as_str()).ok().as_ref())
+            .maybe(self.config.password_algorithms.then_some(OFFER).as_ref());
         // A challenge is not signed: the client has no valid credentials yet (RFC 8489, section 9.2.4).
         self.finish(&Exchange { signature: None, ..exchange.clone() }, response)
     }
@@ -67,22 +74,41 @@ impl Server {
         types: &[[u8; 2]],
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
+        let Some(response) = self.error(exchange, Refusal::UnknownAttribute, reply) else { return 0 };
+        self.finish(exchange, response.attribute(&UnknownAttributes::new(types)))
+    }
+
+    /// Begins an error response and counts it.
+    fn error<'b>(
+        &mut self,
+        exchange: &Exchange,
+        why: Refusal,
+        reply: &'b mut [u8; MAX_REPLY],
+    ) -> Option<MessageBuilder<'b>> {
         self.counters.refusals += 1;
-        let why = Refusal::UnknownAttribute;
-        let Ok(error) = ErrorCode::new(why.code(), why.reason()) else { return 0 };
-        let response = MessageBuilder::new(Class::ErrorResponse, exchange.method, exchange.id, reply)
-            .attribute(&error)
-            .attribute(&UnknownAttributes::new(types));
-        self.finish(exchange, response)
+        self.counters.refused.count(why.code());
+        let error = ErrorCode::new(why.code(), why.reason()).ok()?;
+        let response = MessageBuilder::new(Class::ErrorResponse, exchange.method, exchange.id, reply);
+        Some(response.attribute(&error))
+    }
+
+    /// Where to go instead: an address of the client's own family first (RFC 8489, section 10).
+    fn alternates<'b>(&self, exchange: &Exchange, response: MessageBuilder<'b>) -> MessageBuilder<'b> {
+        let all = self.draining.iter().flatten();
+        let is_own = |other: &&SocketAddr| other.is_ipv4() == exchange.from.tuple.client.is_ipv4();
+        let own = all.clone().find(is_own).copied().map(AlternateServer);
+        let other = all.clone().find(|other| !is_own(other)).copied().map(AlternateServer);
+        response.maybe(own.as_ref()).maybe(other.as_ref())
     }
 
     fn finish(&self, exchange: &Exchange, response: MessageBuilder<'_>) -> usize {
         let software = self.config.software.as_deref().and_then(|software| Software::new(software).ok());
         let response = response.maybe(software.as_ref());
         let response = match &exchange.signature {
-            Some((credential, integrity)) => response.integrity_of(*integrity, &credential.key),
+            Some((known, integrity)) => response.integrity_of(*integrity, &known.key),
             None => response,
         };
+        let response = if exchange.fingerprint { response.fingerprint() } else { response };
         response.finish().expect("a response fits its buffer")
     }
 }

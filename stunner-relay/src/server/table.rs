@@ -1,39 +1,86 @@
-//! Where allocations are kept: a slab with generations, two indices, and a heap of expiries.
+//! Where allocations are kept: a slab with generations, indices, and a heap of expiries.
 
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use slab::Slab;
+use stunner_proto::attribute::AddressFamily;
 
-use super::allocation::Allocation;
+use super::{
+    allocation::{Allocation, FAMILIES, Half, place},
+    limits::Buckets,
+};
 use crate::FiveTuple;
 
-/// The handle of a relayed transport address. Its generation keeps one that was freed from reaching its successor.
+/// The handle of an allocation. Its generation keeps one that has ended from reaching its successor.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RelayId {
+pub struct AllocationId {
     index: u32,
     generation: u32,
+}
+
+impl AllocationId {
+    /// Eight bytes, for tickets.
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        (u64::from(self.index) << 32 | u64::from(self.generation)).to_be_bytes()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) gave.
+    pub(super) const fn from_bytes([a, b, c, d, e, f, g, h]: [u8; 8]) -> Self {
+        Self { index: u32::from_be_bytes([a, b, c, d]), generation: u32::from_be_bytes([e, f, g, h]) }
+    }
+}
+
+/// The handle of a relayed transport address: an allocation has one, or one of each family.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct RelayId {
+    pub(super) allocation: AllocationId,
+    pub(super) family: AddressFamily,
 }
 
 impl RelayId {
     /// A small number that no other live relay of the same server has: fit for a slab of the shell's.
     #[must_use]
     pub const fn index(self) -> usize {
-        self.index as usize
+        2 * self.allocation.index as usize + place(self.family)
+    }
+
+    /// The allocation that it is part of.
+    #[must_use]
+    pub const fn allocation(self) -> AllocationId {
+        self.allocation
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Slab<(u32, Allocation)>,
-    by_tuple: HashMap<FiveTuple, RelayId>,
+    by_tuple: HashMap<FiveTuple, Path>,
     by_relayed: HashMap<SocketAddr, RelayId>,
+    by_source: HashMap<IpAddr, usize>,
     by_user: HashMap<Box<str>, usize>,
-    expiries: BinaryHeap<Reverse<(u64, RelayId)>>,
+    users: Slab<User>,
+    expiries: BinaryHeap<Reverse<(u64, AllocationId)>>,
     generation: u32,
+}
+
+/// Where a five-tuple leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) id: AllocationId,
+    /// Whether the client is about to move here, and is still reached elsewhere.
+    pub(super) moving: bool,
+}
+
+/// What the allocations of one user share.
+#[derive(Debug)]
+struct User {
+    allocations: usize,
+    first: Option<AllocationId>,
+    buckets: Buckets,
 }
 
 impl Table {
@@ -43,70 +90,148 @@ impl Table {
 
     /// How many allocations a user has.
     pub(super) fn of_user(&self, user: &str) -> usize {
-        self.by_user.get(user).copied().unwrap_or(0)
+        self.by_user.get(user).map_or(0, |&user| self.users[user].allocations)
+    }
+
+    /// How many allocations a network has.
+    pub(super) fn of_source(&self, source: IpAddr) -> usize {
+        self.by_source.get(&source).copied().unwrap_or(0)
+    }
+
+    /// One of a user's allocations.
+    pub(super) fn any_of_user(&self, user: &str) -> Option<AllocationId> {
+        self.by_user.get(user).and_then(|&user| self.users[user].first)
     }
 
     #[inline]
-    pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Option<RelayId> {
+    pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Option<AllocationId> {
+        self.by_tuple.get(tuple).map(|path| path.id)
+    }
+
+    /// The same, and whether the client is about to move there.
+    #[inline]
+    pub(super) fn path(&self, tuple: &FiveTuple) -> Option<Path> {
         self.by_tuple.get(tuple).copied()
     }
 
+    pub(super) fn add_path(&mut self, tuple: FiveTuple, path: Path) {
+        self.by_tuple.insert(tuple, path);
+    }
+
+    pub(super) fn forget_path(&mut self, tuple: &FiveTuple) {
+        self.by_tuple.remove(tuple);
+    }
+
+    #[inline]
     pub(super) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
         self.by_relayed.get(&relayed).copied()
     }
 
     #[inline]
-    pub(super) fn get(&self, id: RelayId) -> Option<&Allocation> {
-        let (generation, allocation) = self.slots.get(id.index())?;
+    pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {
+        let (generation, allocation) = self.slots.get(id.index as usize)?;
         (*generation == id.generation).then_some(allocation)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, id: RelayId) -> Option<&mut Allocation> {
-        let (generation, allocation) = self.slots.get_mut(id.index())?;
+    pub(super) fn get_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
+        let (generation, allocation) = self.slots.get_mut(id.index as usize)?;
         (*generation == id.generation).then_some(allocation)
     }
 
+    /// What a user's allocations may still send and receive.
+    #[inline]
+    pub(super) fn buckets_of_user(&mut self, user: usize) -> Option<&mut Buckets> {
+        self.users.get_mut(user).map(|user| &mut user.buckets)
+    }
+
+    /// Allocations from a place in the slab on, with the place of the next.
+    pub(super) fn from(&self, place: usize) -> impl Iterator<Item = (usize, AllocationId, &Allocation)> {
+        let slots = (place..self.slots.capacity()).filter_map(|at| Some((at, self.slots.get(at)?)));
+        slots.filter_map(|(at, (generation, allocation))| {
+            let id = AllocationId { index: u32::try_from(at).ok()?, generation: *generation };
+            Some((at + 1, id, allocation))
+        })
+    }
+
     /// Adds an allocation whose five-tuple is free. `None` when there are four billion already.
-    pub(super) fn insert(&mut self, allocation: Allocation) -> Option<RelayId> {
+    pub(super) fn insert(&mut self, mut allocation: Allocation) -> Option<AllocationId> {
         let index = u32::try_from(self.slots.vacant_key()).ok()?;
         self.generation = self.generation.wrapping_add(1);
-        let id = RelayId { index, generation: self.generation };
-        self.by_tuple.insert(allocation.client.tuple, id);
-        self.by_relayed.insert(allocation.relayed, id);
-        *self.by_user.entry(allocation.credential.user.clone()).or_default() += 1;
-        self.expiries.push(Reverse((allocation.expires, id)));
+        let id = AllocationId { index, generation: self.generation };
+        self.by_tuple.insert(allocation.client.tuple, Path { id, moving: false });
+        for (half, family) in allocation.halves.iter().zip(FAMILIES) {
+            if let Some(half) = half {
+                self.by_relayed.insert(half.relayed, RelayId { allocation: id, family });
+            }
+        }
+        *self.by_source.entry(allocation.source).or_default() += 1;
+        let users = &mut self.users;
+        let user = *self.by_user.entry(allocation.known.user.clone()).or_insert_with(|| {
+            users.insert(User { allocations: 0, first: None, buckets: Buckets::default() })
+        });
+        allocation.user = user;
+        let next = self.users[user].first.replace(id);
+        self.users[user].allocations += 1;
+        allocation.siblings = [None, next];
+        if let Some(next) = next.and_then(|next| self.get_mut(next)) {
+            next.siblings[0] = Some(id);
+        }
         self.slots.insert((id.generation, allocation));
+        self.queue(id);
         Some(id)
     }
 
-    pub(super) fn remove(&mut self, id: RelayId) -> Option<Allocation> {
-        self.get(id)?;
-        let (_, allocation) = self.slots.try_remove(id.index())?;
+    /// Takes one relayed transport address from an allocation, and the allocation away with its last.
+    pub(super) fn remove(&mut self, relay: RelayId) -> Option<Half> {
+        let allocation = self.get_mut(relay.allocation)?;
+        let half = allocation.halves[place(relay.family)].take()?;
+        let empty = allocation.halves.iter().all(Option::is_none);
+        self.by_relayed.remove(&half.relayed);
+        if empty {
+            self.forget(relay.allocation);
+        }
+        Some(half)
+    }
+
+    fn forget(&mut self, id: AllocationId) {
+        let Some((_, allocation)) = self.slots.try_remove(id.index as usize) else { return };
         self.by_tuple.remove(&allocation.client.tuple);
-        self.by_relayed.remove(&allocation.relayed);
-        let user = &allocation.credential.user;
-        if let Some(count) = self.by_user.get_mut(user) {
+        let moving = allocation.mobility.as_ref().and_then(|mobility| mobility.moving_to());
+        moving.map(|tuple| self.by_tuple.remove(&tuple));
+        if let Some(count) = self.by_source.get_mut(&allocation.source) {
             *count -= 1;
             if *count == 0 {
-                self.by_user.remove(user);
+                self.by_source.remove(&allocation.source);
             }
         }
-        Some(allocation)
-    }
-
-    /// Sets when an allocation expires. A later time adds nothing to the heap: an entry that comes up early is put back.
-    pub(super) fn set_expiry(&mut self, id: RelayId, expires: u64) {
-        let Some(allocation) = self.get_mut(id) else { return };
-        allocation.expires = expires;
-        if expires < allocation.queued {
-            allocation.queued = expires;
-            self.expiries.push(Reverse((expires, id)));
+        let [previous, next] = allocation.siblings;
+        if let Some(next) = next.and_then(|next| self.get_mut(next)) {
+            next.siblings[0] = previous;
+        }
+        match previous.and_then(|previous| self.get_mut(previous)) {
+            Some(previous) => previous.siblings[1] = next,
+            None => self.users[allocation.user].first = next,
+        }
+        let user = &mut self.users[allocation.user];
+        user.allocations -= 1;
+        if user.allocations == 0 {
+            self.users.remove(allocation.user);
+            self.by_user.remove(&allocation.known.user);
         }
     }
 
-    /// An allocation that has expired; it is still to be removed.
-    pub(super) fn pop_expired(&mut self, now: u64) -> Option<RelayId> {
+    /// Sees to it that the heap comes back to an allocation in time. A later expiry adds nothing: the entry that is there
+    /// comes up early and is put back.
+    pub(super) fn queue(&mut self, id: AllocationId) {
+        let Some(allocation) = self.get_mut(id) else { return };
+        let Some(at) = allocation.next_expiry().filter(|&at| at < allocation.queued) else { return };
+        allocation.queued = at;
+        self.expiries.push(Reverse((at, id)));
+    }
+
+    /// An allocation of which something has expired; it is still to be removed, and the rest to be [queued](Self::queue).
+    pub(super) fn pop_expired(&mut self, now: u64) -> Option<AllocationId> {
         while let Some(&Reverse((at, id))) = self.expiries.peek() {
             if at > now {
                 return None;
@@ -116,12 +241,11 @@ impl Table {
             let Some(allocation) = self.get_mut(id).filter(|allocation| allocation.queued == at) else {
                 continue;
             };
-            if allocation.expires <= now {
+            allocation.queued = u64::MAX;
+            if allocation.next_expiry().is_some_and(|expires| expires <= now) {
                 return Some(id);
             }
-            let expires = allocation.expires;
-            allocation.queued = expires;
-            self.expiries.push(Reverse((expires, id)));
+            self.queue(id);
         }
         None
     }

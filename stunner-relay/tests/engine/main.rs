@@ -1,7 +1,17 @@
 //! The engine in a world of its own: virtual time, addresses without sockets, and links that lose packets.
 
+mod allocate;
+mod auth;
+mod base;
 mod call;
+mod channel;
+mod general;
 mod hostile;
-mod relaying;
-mod turn;
+mod late;
+mod permission;
+mod policy;
+mod ports;
+mod refresh;
+mod send_data;
+mod streams;
 mod world;

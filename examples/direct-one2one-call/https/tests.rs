@@ -1,0 +1,81 @@
+//! The web server, asked over plain sockets.
+
+use std::path::Path;
+
+use clap::Parser;
+use stunner_auth::Environment;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::*;
+use crate::options::Options;
+
+/// Settings of a program without TURN of its own.
+pub(crate) fn settings(uri: &str, state_dir: &Path) -> Settings {
+    let options = Options::parse_from([
+        "direct-one2one-call".as_ref(),
+        "--no-turn".as_ref(),
+        "--as-uri".as_ref(),
+        uri.as_ref(),
+        "--state-dir".as_ref(),
+        state_dir.as_os_str(),
+    ]);
+    let environment: Environment = [("STUNNER_PUBLIC_ADDR", "203.0.113.1")].into_iter().collect();
+    Settings::new(options, &environment).expect("good settings")
+}
+
+async fn started(uri: &str, state_dir: &Path) -> (Web, watch::Sender<bool>) {
+    let settings = settings(uri, state_dir);
+    let (stop, stopped) = watch::channel(false);
+    let ice = Ice::new(&settings, None).expect("a public address");
+    (start(&settings, ice, None, stopped).await.expect("a free port"), stop)
+}
+
+/// Everything that comes back for one request.
+async fn answer(to: impl Into<SocketAddr>, request: &str) -> String {
+    let mut stream = TcpStream::connect(to.into()).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("text");
+    answer
+}
+
+#[tokio::test]
+async fn who_types_http_is_sent_to_the_same_page_over_tls() {
+    let state = std::env::temp_dir().join(format!("stunner-rs-redirect-{}", std::process::id()));
+    let (web, _stop) = started("https://127.0.0.1:0/", &state).await;
+
+    let request = "GET /?name=alice HTTP/1.1\r\nHost: call.example:8443\r\nConnection: close\r\n\r\n";
+    let answer = answer(web.address, request).await;
+
+    assert!(answer.starts_with("HTTP/1.1 307"), "{answer}");
+    assert!(answer.contains("\r\nlocation: https://call.example:8443/?name=alice\r\n"), "{answer}");
+    std::fs::remove_dir_all(state).expect("the directory");
+}
+
+#[tokio::test]
+async fn everywhere_is_ipv6_too_and_a_busy_port_is_busy_on_either() {
+    let (web, _stop) = started("http://0.0.0.0:0/", &std::env::temp_dir()).await;
+    let port = web.address.port();
+    let request = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    assert!(answer(([127, 0, 0, 1], port), request).await.ends_with("ok\n"));
+    assert!(answer((Ipv6Addr::LOCALHOST, port), request).await.ends_with("ok\n"));
+    for taken in [SocketAddr::from(([0; 4], port)), (Ipv6Addr::UNSPECIFIED, port).into()] {
+        assert_eq!(bind(taken).map(drop).map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_and_the_page_allows_no_foreign_script() {
+    let (web, _stop) = started("http://127.0.0.1:0/", &std::env::temp_dir()).await;
+    let get = |path| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+
+    for path in ["/nothing", "/../Cargo.toml", "/static/call.js"] {
+        assert!(answer(web.address, &get(path)).await.starts_with("HTTP/1.1 404"), "{path}");
+    }
+    let page = answer(web.address, &get("/")).await;
+    assert!(page.contains("content-security-policy: default-src 'self';"), "{page}");
+}

@@ -1,0 +1,187 @@
+//! Which channel is bound to which peer, both ways.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use stunner_proto::ChannelNumber;
+
+use super::Judged;
+use crate::Refusal;
+
+/// How long a channel lives: 600 s (RFC 8656, section 12).
+pub(crate) const CHANNEL_LIFETIME: u64 = 600_000;
+
+/// Up to this many entries are searched one by one; more have an index.
+const FEW: usize = 8;
+
+/// The channels of one allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    entries: Vec<Channel>,
+    by_number: HashMap<ChannelNumber, usize>,
+    by_peer: HashMap<SocketAddr, usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Channel {
+    number: ChannelNumber,
+    peer: SocketAddr,
+    judged: Judged,
+    expires: u64,
+}
+
+impl Channels {
+    /// The peer that a live channel is bound to, and what the policy said of it.
+    #[inline]
+    pub(crate) fn peer(&self, number: ChannelNumber, now: u64) -> Option<(SocketAddr, Judged)> {
+        let channel = &self.entries[self.numbered(number)?];
+        (now < channel.expires).then_some((channel.peer, channel.judged))
+    }
+
+    /// The live channel that is bound to a peer.
+    #[inline]
+    pub(crate) fn number(&self, peer: SocketAddr, now: u64) -> Option<ChannelNumber> {
+        let channel = &self.entries[self.bound_to(peer)?];
+        (now < channel.expires).then_some(channel.number)
+    }
+
+    /// Whether the two may be bound: both free, or bound to one another (RFC 8656, section 12.2).
+    pub(crate) fn check(&self, number: ChannelNumber, peer: SocketAddr, now: u64) -> Result<(), Refusal> {
+        let same = self.peer(number, now).is_none_or(|(bound, _)| bound == peer)
+            && self.number(peer, now).is_none_or(|bound| bound == number);
+        if same { Ok(()) } else { Err(Refusal::BadRequest) }
+    }
+
+    /// Takes down what another policy says of a channel: `None` ends it.
+    pub(crate) fn judge(&mut self, number: ChannelNumber, judged: Option<Judged>) {
+        let Some(at) = self.numbered(number) else { return };
+        match judged {
+            Some(judged) => self.entries[at].judged = judged,
+            None => self.entries[at].expires = 0,
+        }
+    }
+
+    /// Binds or refreshes what [`check`](Self::check) allowed.
+    pub(crate) fn bind(
+        &mut self,
+        number: ChannelNumber,
+        peer: SocketAddr,
+        judged: Judged,
+        max: usize,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let fresh = Channel { number, peer, judged, expires: now + CHANNEL_LIFETIME };
+        let numbered = self.numbered(number);
+        if let Some(at) = numbered.filter(|&at| self.entries[at].peer == peer) {
+            self.entries[at] = fresh;
+            return Ok(());
+        }
+        // Either end may be left over from a binding that has expired.
+        if numbered.is_some() || self.bound_to(peer).is_some() || self.entries.len() >= max {
+            self.entries.retain(|entry| now < entry.expires);
+            self.by_number.clear();
+            self.by_peer.clear();
+        }
+        if self.entries.len() >= max {
+            self.reindex();
+            return Err(Refusal::InsufficientCapacity);
+        }
+        self.entries.push(fresh);
+        self.reindex();
+        Ok(())
+    }
+
+    #[inline]
+    fn numbered(&self, number: ChannelNumber) -> Option<usize> {
+        if self.entries.len() <= FEW {
+            self.entries.iter().position(|entry| entry.number == number)
+        } else {
+            self.by_number.get(&number).copied()
+        }
+    }
+
+    #[inline]
+    fn bound_to(&self, peer: SocketAddr) -> Option<usize> {
+        if self.entries.len() <= FEW {
+            self.entries.iter().position(|entry| entry.peer == peer)
+        } else {
+            self.by_peer.get(&peer).copied()
+        }
+    }
+
+    fn reindex(&mut self) {
+        if self.entries.len() > FEW {
+            for at in self.by_number.len()..self.entries.len() {
+                self.by_number.insert(self.entries[at].number, at);
+                self.by_peer.insert(self.entries[at].peer, at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Verdict;
+
+    const ALLOWED: Judged = Judged { verdict: Verdict::Allow, generation: 0 };
+
+    fn number(n: u16) -> ChannelNumber {
+        ChannelNumber::new(0x4000 + n).unwrap()
+    }
+
+    fn peer(port: u16) -> SocketAddr {
+        SocketAddr::from(([203, 0, 113, 1], port))
+    }
+
+    /// Channels 1 to `n` are bound to ports of the same numbers.
+    fn bound(n: u16) -> Channels {
+        let mut channels = Channels::default();
+        (1..=n).for_each(|n| channels.bind(number(n), peer(n), ALLOWED, 100, 0).unwrap());
+        channels
+    }
+
+    fn peer_of(channels: &Channels, n: u16, now: u64) -> Option<SocketAddr> {
+        channels.peer(number(n), now).map(|(peer, _)| peer)
+    }
+
+    #[test]
+    fn a_hundred_channels_are_found_both_ways() {
+        let channels = bound(100);
+
+        for n in 1..=100 {
+            assert_eq!(peer_of(&channels, n, 1), Some(peer(n)));
+            assert_eq!(channels.number(peer(n), 1), Some(number(n)));
+        }
+    }
+
+    #[test]
+    fn an_expired_channel_leaves_its_number_and_its_peer_free() {
+        let mut channels = bound(20);
+        let later = CHANNEL_LIFETIME;
+
+        assert_eq!(channels.check(number(1), peer(2), later), Ok(()));
+        channels.bind(number(1), peer(2), ALLOWED, 100, later).unwrap();
+
+        assert_eq!(peer_of(&channels, 1, later), Some(peer(2)));
+        assert_eq!(channels.number(peer(1), later), None);
+    }
+
+    #[test]
+    fn one_channel_too_many_is_refused_until_others_expire() {
+        let mut channels = bound(20);
+        let mut bind = |now| channels.bind(number(21), peer(21), ALLOWED, 20, now);
+
+        assert_eq!(bind(1), Err(Refusal::InsufficientCapacity));
+        assert_eq!(bind(CHANNEL_LIFETIME), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_channel_leaves_the_others_as_they_are() {
+        let mut channels = bound(20);
+
+        assert!(channels.bind(number(21), peer(21), ALLOWED, 20, 1).is_err());
+
+        assert_eq!(peer_of(&channels, 20, 1), Some(peer(20)));
+        assert_eq!(channels.number(peer(20), 1), Some(number(20)));
+    }
+}

@@ -1,0 +1,124 @@
+//! Which peers may send to a client, and be sent to: by their address.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use crate::{Refusal, Verdict};
+
+/// How long a permission lives: 300 s (RFC 8656, section 9).
+pub(crate) const PERMISSION_LIFETIME: u64 = 300_000;
+
+/// Up to this many entries are searched one by one; more have an index.
+const FEW: usize = 8;
+
+/// The permissions of one allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Permissions {
+    entries: Vec<Permission>,
+    index: HashMap<IpAddr, usize>,
+}
+
+/// What the policy said about a peer, and under which configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) generation: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Permission {
+    peer: IpAddr,
+    judged: Judged,
+    expires: u64,
+}
+
+impl Permissions {
+    /// What the policy said when this peer was permitted; `None` without a live permission.
+    #[inline]
+    pub(crate) fn get(&self, peer: IpAddr, now: u64) -> Option<Judged> {
+        let entry = &self.entries[self.position(peer)?];
+        (now < entry.expires).then_some(entry.judged)
+    }
+
+    /// Installs or refreshes a permission.
+    pub(crate) fn install(&mut self, peer: IpAddr, judged: Judged, now: u64) {
+        let fresh = Permission { peer, judged, expires: now + PERMISSION_LIFETIME };
+        match self.position(peer) {
+            Some(at) => self.entries[at] = fresh,
+            None => {
+                self.entries.push(fresh);
+                self.reindex();
+            }
+        }
+    }
+
+    /// Takes down what another policy says of a peer: `None` ends the permission.
+    pub(crate) fn judge(&mut self, peer: IpAddr, judged: Option<Judged>) {
+        let Some(at) = self.position(peer) else { return };
+        match judged {
+            Some(judged) => self.entries[at].judged = judged,
+            None => self.entries[at].expires = 0,
+        }
+    }
+
+    /// Makes sure that `peers` fit, forgetting what has expired only when there is no room otherwise.
+    pub(crate) fn make_room(&mut self, peers: &[IpAddr], max: usize, now: u64) -> Result<(), Refusal> {
+        let new = |this: &Self| peers.iter().filter(|&&peer| this.position(peer).is_none()).count();
+        if self.entries.len() + new(self) > max {
+            self.entries.retain(|entry| now < entry.expires);
+            self.index.clear();
+            self.reindex();
+        }
+        if self.entries.len() + new(self) > max { Err(Refusal::InsufficientCapacity) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn position(&self, peer: IpAddr) -> Option<usize> {
+        if self.entries.len() <= FEW {
+            self.entries.iter().position(|entry| entry.peer == peer)
+        } else {
+            self.index.get(&peer).copied()
+        }
+    }
+
+    fn reindex(&mut self) {
+        if self.entries.len() > FEW {
+            for at in self.index.len()..self.entries.len() {
+                self.index.insert(self.entries[at].peer, at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: Judged = Judged { verdict: Verdict::Allow, generation: 0 };
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([203, 0, 113, n])
+    }
+
+    #[test]
+    fn one_permission_too_many_is_refused_until_others_expire() {
+        let mut permissions = Permissions::default();
+        (0..20).for_each(|n| permissions.install(ip(n), ALLOWED, 0));
+
+        assert_eq!(permissions.make_room(&[ip(20)], 20, 1), Err(Refusal::InsufficientCapacity));
+        assert_eq!(permissions.make_room(&[ip(19)], 20, 1), Ok(()));
+        assert_eq!(permissions.get(ip(19), 1).map(|judged| judged.verdict), Some(Verdict::Allow));
+        assert_eq!(permissions.make_room(&[ip(20)], 20, PERMISSION_LIFETIME), Ok(()));
+    }
+
+    #[test]
+    fn a_permission_that_another_policy_ends_is_gone_and_can_be_installed_again() {
+        let mut permissions = Permissions::default();
+        permissions.install(ip(1), ALLOWED, 0);
+
+        permissions.judge(ip(1), None);
+        assert!(permissions.get(ip(1), 1).is_none());
+
+        permissions.install(ip(1), ALLOWED, 1);
+        assert!(permissions.get(ip(1), 2).is_some());
+    }
+}

@@ -1,0 +1,225 @@
+//! Who asks: the long-term credentials of RFC 8489, section 9.2.4, and the keys that were good before.
+
+use std::{collections::HashMap, hint::black_box, sync::Arc};
+
+use stunner_proto::{
+    AttributeType, Authenticated, BadAttribute, Integrity, Key, Message, Method, SecurityFeatures,
+    attribute::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username},
+};
+
+use super::{Refusal, Server, millis};
+use crate::{Algorithm, Authenticator, Client, Credential, Identity, UserId};
+
+/// The algorithms that are offered, the better one first (RFC 8656, section 6).
+pub(super) const OFFER: PasswordAlgorithms<'static> = PasswordAlgorithms::SHA256_MD5;
+
+/// Keys that one worker remembers; beyond that it forgets them all and begins anew.
+const MAX_KEYS: usize = 4_096;
+
+/// A credential that was good, and the name that it was asked for by.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) key: Key,
+    /// Whom quotas and events count it for.
+    pub(super) user: Box<str>,
+    name: Box<[u8]>,
+    kind: Kind,
+    /// Until when it is good without asking again.
+    until: u64,
+    /// Under which configuration it was found.
+    generation: u32,
+}
+
+/// By name or by hash, and by which algorithm.
+type Kind = (bool, Algorithm);
+
+impl Known {
+    fn is(&self, user: UserId<'_>, algorithm: Algorithm) -> bool {
+        self.kind == kind(user, algorithm) && *self.name == *bytes(user)
+    }
+}
+
+fn kind(user: UserId<'_>, algorithm: Algorithm) -> Kind {
+    (matches!(user, UserId::Hash(_)), algorithm)
+}
+
+fn bytes(user: UserId<'_>) -> &[u8] {
+    match user {
+        UserId::Name(name) => name.as_bytes(),
+        UserId::Hash(hash) => hash,
+    }
+}
+
+/// Keys by name. Only who has shown that it knows its password gets in.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    known: HashMap<Kind, HashMap<Box<[u8]>, Arc<Known>>>,
+    len: usize,
+}
+
+impl Keys {
+    fn get(&self, user: UserId<'_>, algorithm: Algorithm, now: u64) -> Option<&Arc<Known>> {
+        let found = self.known.get(&kind(user, algorithm))?.get(bytes(user))?;
+        (now < found.until).then_some(found)
+    }
+
+    fn insert(&mut self, known: &Arc<Known>) {
+        if self.len >= MAX_KEYS {
+            *self = Self::default();
+        }
+        let new = self.known.entry(known.kind).or_default().insert(known.name.clone(), known.clone());
+        self.len += usize::from(new.is_none());
+    }
+}
+
+/// A request whose sender is who it says.
+pub(super) struct Admitted<'p> {
+    pub(super) message: Authenticated<'p>,
+    pub(super) known: Arc<Known>,
+    /// Which integrity the response carries.
+    pub(super) answer: Integrity,
+}
+
+/// What nonces announce for this authenticator.
+pub(super) fn features(authenticator: &dyn Authenticator, password_algorithms: bool) -> SecurityFeatures {
+    SecurityFeatures {
+        password_algorithms,
+        username_anonymity: password_algorithms && authenticator.knows_hashes(),
+    }
+}
+
+impl Server {
+    /// The checks of RFC 8489, section 9.2.4, in its order; the nonce comes last.
+    pub(super) fn authenticate<'p>(
+        &mut self,
+        message: Message<'p>,
+        from: Client,
+        now: u64,
+    ) -> Result<Admitted<'p>, Refusal> {
+        let signed = message.contains(AttributeType::MESSAGE_INTEGRITY)
+            || message.contains(AttributeType::MESSAGE_INTEGRITY_SHA256);
+        if !signed {
+            return Err(Refusal::Unauthenticated);
+        }
+        let hash;
+        let user = if message.contains(AttributeType::USERHASH) && !message.contains(AttributeType::USERNAME)
+        {
+            Userhash(hash) = message.require()?;
+            UserId::Hash(&hash)
+        } else {
+            UserId::Name(unless_malformed(message.require::<Username<'_>>())?.as_str())
+        };
+        let realm = unless_malformed(message.require::<Realm<'_>>())?;
+        let nonce = unless_malformed(message.require::<Nonce<'_>>())?;
+        let chosen = self.chosen(&message)?;
+        if realm.as_str() != self.config.realm {
+            return Err(Refusal::Unauthenticated);
+        }
+        let algorithm = chosen.unwrap_or(Algorithm::Md5);
+        let (message, known) = self.verify(message, user, algorithm, from, now)?;
+        if !self.is_repeated(&message, from) && !self.nonces.is_valid(nonce.as_str(), from.tuple.client, now)
+        {
+            return Err(Refusal::StaleNonce);
+        }
+        let answer = if chosen.is_some() { Integrity::Sha256 } else { message.integrity() };
+        Ok(Admitted { message, known, answer })
+    }
+
+    /// What the client chose of the offer. Who repeats the offer shows that nobody took the better one out on the way;
+    /// who shows neither is a client of RFC 5389, for whom there is MD5 only.
+    fn chosen(&self, message: &Message<'_>) -> Result<Option<Algorithm>, Refusal> {
+        if !self.config.password_algorithms {
+            return Ok(None);
+        }
+        let list = message.get::<PasswordAlgorithms<'_>>()?;
+        let chosen = message.get::<PasswordAlgorithm<'_>>()?;
+        match (list, chosen) {
+            (None, None) => Ok(None),
+            (Some(list), Some(chosen)) if list == OFFER && chosen == PasswordAlgorithm::SHA256 => {
+                Ok(Some(Algorithm::Sha256))
+            }
+            (Some(list), Some(chosen)) if list == OFFER && chosen == PasswordAlgorithm::MD5 => {
+                Ok(Some(Algorithm::Md5))
+            }
+            _ => Err(Refusal::BadRequest),
+        }
+    }
+
+    /// With the key of the client's own allocation, or one that was good before, or what the authenticator offers.
+    fn verify<'p>(
+        &mut self,
+        message: Message<'p>,
+        user: UserId<'_>,
+        algorithm: Algorithm,
+        client: Client,
+        now: u64,
+    ) -> Result<(Authenticated<'p>, Arc<Known>), Refusal> {
+        let found = self.table.by_tuple(&client.tuple).and_then(|relay| self.table.get(relay));
+        let outlives = self.config.sessions_outlive_credentials;
+        let own = found.map(|allocation| &allocation.known);
+        let own = own.filter(|known| {
+            known.is(user, algorithm)
+                && (outlives || now < known.until && known.generation == self.generation)
+        });
+        for known in own.into_iter().chain(self.keys.get(user, algorithm, now)) {
+            if let Ok(message) = message.authenticate(&known.key) {
+                return Ok((message, known.clone()));
+            }
+        }
+        let (message, credential) = self.ask(message, user, algorithm, client)?;
+        let Credential { key, user: name, lifetime } = credential;
+        let until = now.saturating_add(millis(lifetime));
+        let known = Known {
+            key,
+            user: name,
+            name: bytes(user).into(),
+            kind: kind(user, algorithm),
+            until,
+            generation: self.generation,
+        };
+        let known = Arc::new(known);
+        if until > now {
+            self.keys.insert(&known);
+        }
+        Ok((message, known))
+    }
+
+    fn ask<'p>(
+        &self,
+        message: Message<'p>,
+        user: UserId<'_>,
+        algorithm: Algorithm,
+        client: Client,
+    ) -> Result<(Authenticated<'p>, Credential), Refusal> {
+        let who = Identity { user, realm: &self.config.realm, algorithm, client };
+        let mut good = None;
+        let mut offered = false;
+        self.config.authenticator.credentials(&who, &mut |credential| {
+            offered = true;
+            if let Ok(message) = message.authenticate(&credential.key) {
+                good = Some((message, credential));
+            }
+            good.is_some()
+        });
+        if !offered {
+            // An unknown user takes as long as a wrong password, so that nobody learns who there is.
+            let _ = black_box(message.authenticate(&who.key("", "")));
+        }
+        good.ok_or(Refusal::Unauthenticated)
+    }
+
+    /// Whether this is the request that made the client's allocation: it is answered again, however old its nonce is.
+    fn is_repeated(&self, message: &Message<'_>, from: Client) -> bool {
+        let found = self.table.by_tuple(&from.tuple).and_then(|relay| self.table.get(relay));
+        message.method() == Method::ALLOCATE
+            && found.is_some_and(|allocation| allocation.created_by == message.transaction_id())
+    }
+}
+
+/// Text that is no text cannot be anybody's name: that is a wrong credential (401), and a missing one a bad request (400).
+fn unless_malformed<T>(attribute: Result<T, BadAttribute>) -> Result<T, Refusal> {
+    attribute.map_err(|bad| match bad {
+        BadAttribute::Malformed(_) => Refusal::Unauthenticated,
+        missing => missing.into(),
+    })
+}

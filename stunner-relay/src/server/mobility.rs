@@ -1,0 +1,232 @@
+//! Mobility: an allocation follows its client to another address (RFC 8016).
+
+use aes_gcm::{
+    Aes256Gcm, KeyInit,
+    aead::{AeadInOut, Nonce},
+};
+use rand::{Rng, rngs::StdRng};
+use stunner_proto::{
+    AttributeType, TransactionId,
+    attribute::{Lifetime, MobilityTicket},
+};
+
+use super::{
+    AllocationId, MAX_REPLY, Refusal, Server,
+    request::{Handled, Request},
+    table::Path,
+};
+use crate::{Client, FiveTuple};
+
+/// How long a repeated Refresh with a ticket that was just used is answered alike: 30 s (RFC 8016, section 3.2.2).
+const REPEAT: u64 = 30_000;
+
+/// 12 bytes that make it unique, 12 sealed ones, and 16 that seal them.
+const LEN: usize = 40;
+
+/// Seals and opens tickets: the handle of an allocation, and a number that is good once.
+pub(super) struct Tickets(Aes256Gcm);
+
+/// What an allocation knows of its tickets.
+#[derive(Debug, Default)]
+pub(super) struct Mobility {
+    /// The number of the ticket that is good.
+    serial: u32,
+    /// Where the client went, until it shows that it is there by sending data.
+    moved: Option<Move>,
+}
+
+#[derive(Debug)]
+struct Move {
+    to: Client,
+    by: TransactionId,
+    at: u64,
+}
+
+impl Tickets {
+    pub(super) fn new(rng: &mut StdRng) -> Self {
+        let key: [u8; 32] = rng.random();
+        Self(Aes256Gcm::new(&key.into()))
+    }
+
+    fn seal(&self, id: AllocationId, serial: u32, rng: &mut StdRng) -> [u8; LEN] {
+        let mut ticket = [0; LEN];
+        let (nonce, rest) = ticket.split_at_mut(12);
+        let (text, tag) = rest.split_at_mut(12);
+        rng.fill(nonce);
+        text[..8].copy_from_slice(&id.to_bytes());
+        text[8..].copy_from_slice(&serial.to_be_bytes());
+        let unique = Nonce::<Aes256Gcm>::try_from(&*nonce).expect("12 bytes");
+        let made = self.0.encrypt_inout_detached(&unique, b"", text.into()).expect("12 bytes can be sealed");
+        tag.copy_from_slice(&made);
+        ticket
+    }
+
+    fn open(&self, ticket: &[u8]) -> Option<(AllocationId, u32)> {
+        let ticket: &[u8; LEN] = ticket.try_into().ok()?;
+        let (nonce, rest) = ticket.split_first_chunk::<12>()?;
+        let (text, tag) = rest.split_first_chunk::<12>()?;
+        let mut text = *text;
+        let tag = tag.try_into().ok()?;
+        self.0.decrypt_inout_detached(&(*nonce).into(), b"", text.as_mut_slice().into(), &tag).ok()?;
+        let (id, serial) = text.split_first_chunk::<8>()?;
+        Some((AllocationId::from_bytes(*id), u32::from_be_bytes(serial.try_into().ok()?)))
+    }
+}
+
+impl std::fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tickets(..)")
+    }
+}
+
+impl Server {
+    /// Whether an Allocate asks for a ticket, and may have one.
+    pub(super) fn wants_ticket(&self, request: &Request<'_>) -> Result<bool, Refusal> {
+        match request.message.get::<MobilityTicket<'_>>()? {
+            None => Ok(false),
+            Some(MobilityTicket(&[])) if self.config.mobility => Ok(true),
+            Some(MobilityTicket(&[])) => Err(Refusal::MobilityForbidden),
+            Some(_) => Err(Refusal::BadRequest),
+        }
+    }
+
+    /// The ticket that is good for an allocation now, if it has any.
+    pub(super) fn ticket(&mut self, id: AllocationId) -> Option<[u8; LEN]> {
+        let mobility = self.table.get(id)?.mobility.as_ref()?;
+        Some(self.tickets.seal(id, mobility.serial, &mut self.rng))
+    }
+
+    /// A Refresh with a ticket: the allocation is found by that, wherever the request comes from. `None` without one.
+    pub(super) fn refresh_elsewhere(
+        &mut self,
+        request: &Request<'_>,
+        reply: &mut [u8; MAX_REPLY],
+    ) -> Option<Handled> {
+        request.message.contains(AttributeType::MOBILITY_TICKET).then(|| {
+            let id = self.follow(request)?;
+            let asked = request.message.get::<Lifetime>()?;
+            let granted = self.grant(id, None, asked, request.now)?;
+            let ticket = self.ticket(id);
+            let response = request.exchange.success(reply).attribute(&Lifetime(granted));
+            let response = response.maybe(ticket.as_ref().map(|ticket| MobilityTicket(ticket)).as_ref());
+            Ok(self.succeed(&request.exchange, response))
+        })
+    }
+
+    /// The checks of RFC 8016, section 3.2.2, and the new five-tuple beside the old.
+    fn follow(&mut self, request: &Request<'_>) -> Result<AllocationId, Refusal> {
+        let from = request.exchange.from;
+        let MobilityTicket(ticket) = request.message.require::<MobilityTicket<'_>>()?;
+        if !self.config.mobility {
+            return Err(Refusal::MobilityForbidden);
+        }
+        let (id, serial) = self.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
+        let taken = self.table.by_tuple(&from.tuple).is_some_and(|other| other != id);
+        let allocation = self.table.get_mut(id).filter(|found| found.is_live(request.now));
+        let allocation = allocation.ok_or(Refusal::AllocationMismatch)?;
+        if allocation.known.user != request.known.user {
+            return Err(Refusal::WrongCredentials);
+        }
+        let mobility = allocation.mobility.as_mut().ok_or(Refusal::BadRequest)?;
+        if serial != mobility.serial {
+            let repeated = serial.wrapping_add(1) == mobility.serial
+                && mobility.moved.as_ref().is_some_and(|moved| {
+                    moved.by == request.exchange.id && moved.to == from && request.now - moved.at < REPEAT
+                });
+            return if repeated { Ok(id) } else { Err(Refusal::BadRequest) };
+        }
+        if allocation.client.tuple == from.tuple {
+            return Err(Refusal::BadRequest);
+        }
+        if taken {
+            return Err(Refusal::AllocationMismatch);
+        }
+        mobility.serial = mobility.serial.wrapping_add(1);
+        let moved = Move { to: from, by: request.exchange.id, at: request.now };
+        let before = mobility.moved.replace(moved).map(|moved| moved.to.tuple);
+        if let Some(before) = before {
+            self.table.forget_path(&before);
+        }
+        self.table.add_path(from.tuple, Path { id, moving: true });
+        Ok(id)
+    }
+
+    /// Data came on the new five-tuple: the old one is over.
+    #[cold]
+    pub(super) fn arrive(&mut self, id: AllocationId) {
+        let Some(allocation) = self.table.get_mut(id) else { return };
+        let Some(moved) = allocation.mobility.as_mut().and_then(|mobility| mobility.moved.take()) else {
+            return;
+        };
+        let old = std::mem::replace(&mut allocation.client, moved.to);
+        self.table.forget_path(&old.tuple);
+        self.table.add_path(moved.to.tuple, Path { id, moving: false });
+    }
+
+    /// A connection has ended; `true` when its allocation lives on, since the client may come back elsewhere.
+    pub(super) fn survives(&mut self, id: AllocationId, ended: &FiveTuple) -> bool {
+        let Some(allocation) = self.table.get_mut(id) else { return false };
+        let (own, relayed) = (allocation.client.tuple == *ended, allocation.next_expiry());
+        let Some(mobility) = allocation.mobility.as_mut().filter(|_| relayed.is_some()) else { return false };
+        if own {
+            self.arrive(id);
+        } else {
+            mobility.moved = None;
+            self.table.forget_path(ended);
+        }
+        true
+    }
+}
+
+/// Where a client is that has moved and shown nothing yet; for the table, which forgets that path too.
+impl Mobility {
+    pub(super) fn moving_to(&self) -> Option<FiveTuple> {
+        self.moved.as_ref().map(|moved| moved.to.tuple)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn ticket() -> (Tickets, AllocationId, [u8; LEN]) {
+        let mut rng = StdRng::from_seed([7; 32]);
+        let tickets = Tickets::new(&mut rng);
+        let id = AllocationId::from_bytes([0, 0, 0, 1, 0, 0, 0, 2]);
+        let sealed = tickets.seal(id, 3, &mut rng);
+        (tickets, id, sealed)
+    }
+
+    #[test]
+    fn what_was_sealed_is_opened() {
+        let (tickets, id, sealed) = ticket();
+
+        assert_eq!(tickets.open(&sealed), Some((id, 3)));
+    }
+
+    #[test]
+    fn mob_07_a_ticket_that_was_changed_anywhere_is_none() {
+        let (tickets, _, sealed) = ticket();
+
+        for bit in 0..8 * LEN {
+            let mut changed = sealed;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(tickets.open(&changed), None, "bit {bit}");
+        }
+        for len in 0..LEN {
+            assert_eq!(tickets.open(&sealed[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn mob_15_a_ticket_shows_nothing_of_what_is_in_it_and_no_two_are_alike() {
+        let mut rng = StdRng::from_seed([7; 32]);
+        let (tickets, id, _) = ticket();
+
+        let [first, second] = [0, 1].map(|_| tickets.seal(id, 3, &mut rng));
+
+        assert_ne!(first[12..24], second[12..24]);
+    }
+}
