@@ -192,3 +192,46 @@ impl<A: Authenticator> Authenticator for Arc<A> {
         (**self).knows_hashes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FiveTuple, ListenerId, Transport};
+
+    /// What is offered to who asks under this name at the second 1000: whom it counts for, and for how long it is good.
+    fn offered(secrets: &SharedSecret<impl TimeSource>, name: &str) -> Vec<(String, u64)> {
+        let address = ([192, 0, 2, 1], 3478).into();
+        let tuple = FiveTuple { client: address, server: address, transport: Transport::Udp };
+        let client = Client { tuple, listener: ListenerId(0), link: 0 };
+        let who = Identity { user: UserId::Name(name), realm: "realm", algorithm: Algorithm::Md5, client };
+        let mut all = Vec::new();
+        secrets.credentials(&who, &mut |credential| {
+            all.push((credential.user.into(), credential.lifetime.as_secs()));
+            false
+        });
+        all
+    }
+
+    #[test]
+    fn a_time_limited_name_counts_for_its_user_and_is_good_for_what_is_left() {
+        let secrets = SharedSecret::new("north", || 1000);
+
+        assert_eq!(offered(&secrets, "1060:alice"), [("alice".to_owned(), 60)]);
+        assert_eq!(offered(&secrets, "1060"), [("1060".to_owned(), 60)]);
+    }
+
+    #[test]
+    fn during_a_rotation_there_is_a_key_for_each_secret() {
+        let secrets = SharedSecret::new("north", || 1000).or("south");
+        assert_eq!(offered(&secrets, "1000:alice"), vec![("alice".to_owned(), 0); 2]);
+    }
+
+    #[test]
+    fn an_expired_name_is_unknown_once_the_leeway_is_over() {
+        let with = |leeway| SharedSecret::with(SharedSecrets::new("north").leeway(leeway), || 1000);
+
+        assert_eq!(offered(&with(1), "999:alice"), [("alice".to_owned(), 0)]);
+        assert_eq!(offered(&with(0), "999:alice"), []);
+        assert_eq!(offered(&with(0), "alice"), []);
+    }
+}
