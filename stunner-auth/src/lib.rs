@@ -52,3 +52,8 @@ pub use settings::Settings;
 pub use shared::{Admitted, Denied, SharedSecrets, TimeLimited};
 #[cfg(feature = "config")]
 pub use uri::TurnUri;
+
+/// The examples of the README, so that they are compiled and run.
+#[cfg(all(doctest, feature = "config"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -44,7 +44,7 @@ fn urls(query: &str) -> Vec<String> {
     let servers = reply["iceServers"].as_array().expect("servers").iter();
     servers
         .flat_map(|server| server["urls"].as_array().expect("URIs"))
-        .map(|url| url.as_str().unwrap().to_owned())
+        .map(|url| url.as_str().expect("a text").to_owned())
         .collect()
 }
 

@@ -198,10 +198,10 @@ pub(crate) fn all() -> Vec<Case> {
         chosen.retain(|&value| !FATAL.contains(&values[value]));
     }
     rows.extend(pairwise(&crossed));
-    for file in [0, 1] {
-        rows.extend(alone(&dimensions, file));
+    for (file, function) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        rows.extend(alone(&dimensions, file, function));
     }
-    let longterm = pairwise(&choices(LONGTERM)).into_iter().chain(alone(LONGTERM, 0)).map(|row| Case {
+    let longterm = pairwise(&choices(LONGTERM)).into_iter().chain(alone(LONGTERM, 0, 0)).map(|row| Case {
         function: "longterm",
         options: object(LONGTERM, &row),
         env: "{}".to_owned(),
@@ -221,11 +221,12 @@ pub(crate) fn all() -> Vec<Case> {
 }
 
 /// Rows in which one dimension takes each of its values, and all others are good.
-fn alone(dimensions: &[Dimension], file: usize) -> Vec<Vec<usize>> {
+fn alone(dimensions: &[Dimension], file: usize, function: usize) -> Vec<Vec<usize>> {
     let good = |(name, _): &Dimension| match *name {
         "STUNNER_PUBLIC_ADDR" => 1,
         "STUNNER_CONFIG_FILENAME" => file * 2,
         "STUNNER_AUTH_TYPE" => 2,
+        "function" => function,
         _ => 0,
     };
     let base: Vec<usize> = dimensions.iter().map(good).collect();
