@@ -32,7 +32,8 @@ pub struct Settings {
     pub config: Option<Config>,
     /// What its author may not have meant.
     pub warnings: Vec<Warning>,
-    servers: Vec<TurnUri>,
+    /// `None` where nobody said where TURN is.
+    servers: Option<Vec<TurnUri>>,
     old_url: bool,
 }
 
@@ -88,17 +89,17 @@ impl Settings {
             username: username.clone(),
             credential: credential.clone(),
         };
-        let at_once = if self.old_url { 1 } else { servers.len() };
+        let at_once = if self.old_url { 1 } else { servers.len().max(1) };
         let ice_servers = servers.chunks(at_once).map(server).collect();
         Ok(IceConfig { ice_servers, ice_transport_policy: self.ice_transport_policy })
     }
 
-    /// Where clients find TURN.
+    /// Where clients find TURN: nowhere, if there is no listener, or every transport is switched off.
     ///
     /// # Errors
     /// [`Error::NoAddress`] where nobody said it.
     pub fn servers(&self) -> Result<&[TurnUri], Error> {
-        if self.servers.is_empty() { Err(Error::NoAddress) } else { Ok(&self.servers) }
+        self.servers.as_deref().ok_or(Error::NoAddress)
     }
 
     /// Credentials that are good from `now` on, in seconds since 1970. `None` where nobody has any.
@@ -170,17 +171,18 @@ fn servers(
     options: &Options,
     environment: &Environment,
     config: Option<&Config>,
-) -> Result<Vec<TurnUri>, Error> {
+) -> Result<Option<Vec<TurnUri>>, Error> {
     if !options.servers.is_empty() {
-        return Ok(options.servers.clone());
+        return Ok(Some(options.servers.clone()));
     }
     let address = options.address.as_deref().filter(|address| !address.is_empty());
     let public = environment.get("STUNNER_PUBLIC_ADDR");
     if let Some(config) = config {
         let servers = config.listeners.iter().map(|listener| server(listener, address, public, options));
-        return Ok(servers.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+        let found: Vec<_> = servers.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        return Ok(if found.is_empty() && !config.listeners.is_empty() { None } else { Some(found) });
     }
-    let Some(host) = address.or(public) else { return Ok(Vec::new()) };
+    let Some(host) = address.or(public) else { return Ok(None) };
     let port = match options.port {
         Some(port) => Some(port),
         None => variable(environment, "STUNNER_PUBLIC_PORT", "a port from 1 to 65535")?,
@@ -191,7 +193,8 @@ fn servers(
     let protocols = [(udp, Protocol::Udp), (tcp, Protocol::Tcp)].into_iter().filter(|(enabled, _)| *enabled);
     protocols
         .map(|(_, protocol)| uri(options.protocol.unwrap_or(protocol), host, port.unwrap_or(3478)))
-        .collect()
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 /// Where clients find a listener; `None` where nobody said it.

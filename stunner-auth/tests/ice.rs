@@ -135,6 +135,15 @@ fn without_an_address_there_is_no_configuration() {
 }
 
 #[test]
+fn with_every_transport_off_or_without_listeners_there_is_no_server() {
+    let options = Options::new().transport_udp_enable(false);
+    assert!(ice(&options, &[ADDRESS]).unwrap().ice_servers.is_empty());
+    assert!(
+        ice_of("{version: v1, auth: {type: none}}", &Options::new(), &[]).unwrap().ice_servers.is_empty()
+    );
+}
+
+#[test]
 fn a_variable_with_a_wrong_value_is_an_error_that_says_what_is_right() {
     for (name, value, expected) in [
         ("STUNNER_AUTH_TYPE", "oauth", "ephemeral"),

@@ -1,9 +1,9 @@
 //! A walk through a document that knows where it is.
 
-use std::{cell::RefCell, fmt::Write};
+use std::{borrow::Cow, cell::RefCell, fmt::Write};
 
 use super::{
-    ConfigError, Problem, Warning,
+    ConfigError, MAX_FILE, Problem, Warning,
     document::{Document, Step, Tree},
     expand::{expand, expand_secret},
 };
@@ -95,7 +95,8 @@ impl<'a> Cursor<'a> {
 
     fn expanded(&self, text: &Secret) -> Result<String, ConfigError> {
         let mut unset = |name: &str| self.warn(Problem::Unset(name.to_owned()));
-        Ok(expand(text.expose(), self.context.environment, &mut unset).into_owned())
+        let expanded = expand(text.expose(), self.context.environment, &mut unset);
+        expanded.map(Cow::into_owned).ok_or_else(|| self.error(format!("expected at most {MAX_FILE} bytes")))
     }
 
     /// A secret.
@@ -161,12 +162,12 @@ impl<'a> Cursor<'a> {
     /// The text, as it is after its variables were replaced, and how it was written.
     fn shown(&self) -> String {
         let Ok(written) = self.scalar() else { return String::new() };
-        let text = expand(written.expose(), self.context.environment, &mut |_| {});
-        let short: String = text.chars().take(60).collect();
+        let text = expand(written.expose(), self.context.environment, &mut |_| {}).unwrap_or_default();
+        let short = |text: &str| text.chars().take(60).collect::<String>();
         if text == written.expose() {
-            format!("{short:?}")
+            format!("{:?}", short(&text))
         } else {
-            format!("{short:?}, of {:?}", written.expose())
+            format!("{:?}, of {:?}", short(&text), short(written.expose()))
         }
     }
 

@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 
+use super::MAX_FILE;
 use crate::Environment;
 
-/// A text with each `$NAME` and `${NAME}` replaced. What is not set is empty, and reported; any other `$` stays.
+/// A text with each `$NAME` and `${NAME}` replaced. What is not set is empty, and reported; any other `$` stays. `None` where
+/// the text becomes longer than a file may be.
 pub(super) fn expand<'t>(
     text: &'t str,
     environment: &Environment,
     unset: &mut dyn FnMut(&str),
-) -> Cow<'t, str> {
+) -> Option<Cow<'t, str>> {
     if !text.contains('$') {
-        return Cow::Borrowed(text);
+        return Some(Cow::Borrowed(text));
     }
     let (mut expanded, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('$') {
@@ -26,9 +28,12 @@ pub(super) fn expand<'t>(
             expanded.push('$');
             rest = after;
         }
+        if expanded.len() > MAX_FILE {
+            return None;
+        }
     }
     expanded.push_str(rest);
-    Cow::Owned(expanded)
+    Some(Cow::Owned(expanded))
 }
 
 /// The same for a secret: replaced only where it is one reference and nothing else. A name that is not set is taken for
@@ -87,8 +92,8 @@ mod tests {
 
     fn expanded(text: &str) -> (String, Vec<String>) {
         let mut unset = Vec::new();
-        let text = expand(text, &environment(), &mut |name| unset.push(name.to_owned())).into_owned();
-        (text, unset)
+        let text = expand(text, &environment(), &mut |name| unset.push(name.to_owned()));
+        (text.expect("it is short").into_owned(), unset)
     }
 
     #[test]
@@ -118,6 +123,12 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_grows_beyond_a_file_is_refused() {
+        let environment: Environment = [("LONG", "x".repeat(MAX_FILE / 2))].into_iter().collect();
+        assert_eq!(expand("$LONG$LONG$LONG", &environment, &mut |_| {}), None);
+    }
+
+    #[test]
     fn a_secret_is_replaced_only_as_a_whole() {
         let secret = |text| expand_secret(text, &environment(), &mut |_| {}).into_owned();
 
@@ -132,11 +143,12 @@ mod tests {
     fn the_port_of_a_kubernetes_service_gives_way() {
         let port = |variables: &[(&str, &str)]| {
             let environment: Environment = variables.iter().copied().collect();
-            expand("$STUNNER_PORT", &environment, &mut |_| {}).into_owned()
+            expand("$STUNNER_PORT", &environment, &mut |_| {}).map(Cow::into_owned)
         };
 
-        assert_eq!(port(&[("STUNNER_PORT", "5000"), ("STUNNER_PUBLIC_PORT", "1")]), "5000");
-        assert_eq!(port(&[("STUNNER_PORT", "udp://10.0.0.1:3478"), ("STUNNER_PUBLIC_PORT", "3500")]), "3500");
-        assert_eq!(port(&[("STUNNER_PORT", ""), ("STUNNER_PUBLIC_PORT", "x")]), "3478");
+        assert_eq!(port(&[("STUNNER_PORT", "5000"), ("STUNNER_PUBLIC_PORT", "1")]).as_deref(), Some("5000"));
+        let service = ("STUNNER_PORT", "udp://10.0.0.1:3478");
+        assert_eq!(port(&[service, ("STUNNER_PUBLIC_PORT", "3500")]).as_deref(), Some("3500"));
+        assert_eq!(port(&[("STUNNER_PORT", ""), ("STUNNER_PUBLIC_PORT", "x")]).as_deref(), Some("3478"));
     }
 }

@@ -22,6 +22,8 @@
 
 use std::{collections::BTreeSet, fs::File, io::Read, path::Path};
 
+use zeroize::Zeroizing;
+
 mod admin;
 mod cluster;
 pub(crate) mod cursor;
@@ -35,7 +37,7 @@ pub use admin::{Admin, HttpEndpoint, License, Offload};
 pub use cluster::{Cluster, Endpoints, PeerProtocol};
 pub use endpoint::{Endpoint, NotAnEndpoint, PortRange, Prefix};
 pub use error::{ConfigError, Location, Problem, Warning};
-pub use listener::{Listener, PemSource, Protocol, Tls};
+pub use listener::{Listener, NotAProtocol, PemSource, Protocol, Tls};
 
 use crate::{Auth, AuthKind, Environment, Error};
 use cursor::{Context, Cursor, Fields};
@@ -103,7 +105,7 @@ impl Config {
     /// [`Error::File`] and [`Error::Config`].
     pub fn read(path: impl AsRef<Path>, environment: &Environment) -> Result<Loaded, Error> {
         let path = path.as_ref();
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::new());
         let limit = MAX_FILE as u64 + 1;
         File::open(path)
             .and_then(|file| file.take(limit).read_to_string(&mut text))
