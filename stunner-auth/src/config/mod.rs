@@ -81,7 +81,7 @@ pub enum Generation {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What was accepted and has no effect, in the order of the file.
+    /// What was accepted and may not be what was meant.
     pub warnings: Vec<Warning>,
 }
 

@@ -10,6 +10,11 @@
 mod cases;
 mod replay;
 
+use stunner_auth::{
+    Environment,
+    node::{Host, Outcome, Value, get_stunner_credentials},
+};
+
 /// How many cases there must be.
 const ENOUGH: usize = 300;
 
@@ -42,4 +47,35 @@ fn every_pair_of_values_is_in_some_case() {
         }
     }
     assert!(rows.len() < 3 * 2 * 4 * 2);
+}
+
+/// The credentials for these options, with the files of this machine.
+fn credentials(options: &str) -> (Outcome, Vec<String>) {
+    let options = Value::parse(options.as_bytes()).expect("JSON");
+    let environment = Environment::default();
+    let call = get_stunner_credentials(Some(&options), &Host::new(&environment, cases::NOW));
+    (call.outcome, call.console.iter().map(|line| line.text().to_owned()).collect())
+}
+
+#[test]
+fn what_is_not_supported_is_said() {
+    for options in [
+        r#"{"config_file":3}"#,
+        r#"{"config_file":{"href":"file:///x","protocol":"file:"}}"#,
+        r#"{"config_file":{"constructor":1}}"#,
+        r#"{"config_file":"/nowhere","auth_type":"longterm","algorithm":"sha3-256"}"#,
+    ] {
+        assert!(matches!(credentials(options).0, Outcome::Unsupported(_)), "{options}");
+    }
+    assert!(Value::parse("[".repeat(100_000).as_bytes()).is_err_and(|stop| stop.to_string().contains("200")));
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_end_and_directories_are_not_read() {
+    assert!(matches!(credentials(r#"{"config_file":"/dev/zero"}"#).0, Outcome::Unsupported(_)));
+
+    let (outcome, printed) = credentials(r#"{"config_file":"/"}"#);
+    assert!(matches!(outcome, Outcome::Value(_)));
+    assert!(printed[0].ends_with("Error: EISDIR: illegal operation on a directory, read"), "{printed:?}");
 }
