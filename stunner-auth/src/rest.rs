@@ -275,12 +275,16 @@ impl Service<'_> {
 
 /// A value of a query, without its escapes. `None` where they make no text.
 fn decoded(value: &str) -> Option<String> {
+    percent_decoded(&value.replace('+', " "))
+}
+
+/// A text without its escapes.
+pub(crate) fn percent_decoded(value: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = value.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         match byte {
-            b'+' => bytes.push(b' '),
             b'%' => {
                 let (digits, tail) = tail.split_at_checked(2)?;
                 let digit = |at: usize| char::from(digits[at]).to_digit(16);

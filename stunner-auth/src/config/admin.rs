@@ -63,6 +63,11 @@ pub struct HttpEndpoint {
 }
 
 impl HttpEndpoint {
+    /// Where Kubernetes asks for health unless it is given.
+    pub(super) fn health() -> Self {
+        Self { host: String::new(), port: HEALTH_PORT, path: "/".to_owned() }
+    }
+
     /// Reads `http://HOST:PORT/PATH`, of which host, port and path can be missing.
     fn parse(text: &str, default_port: u16) -> Option<Self> {
         let rest = text.strip_prefix("http://")?;
@@ -127,11 +132,7 @@ pub(super) fn read(fields: &Fields<'_>, generation: Generation) -> Result<Admin,
         name: fields.filled("name")?.unwrap_or_else(|| "default-stunnerd".to_owned()),
         log_level: fields.filled("loglevel")?.unwrap_or_else(|| "all:INFO".to_owned()),
         metrics_endpoint: endpoint("metrics_endpoint", METRICS_PORT)?,
-        healthcheck_endpoint: if default_health {
-            HttpEndpoint::parse("http://", HEALTH_PORT)
-        } else {
-            health
-        },
+        healthcheck_endpoint: if default_health { Some(HttpEndpoint::health()) } else { health },
         user_quota: quota,
         offload_engine,
         offload_interfaces: interfaces.iter().map(Cursor::text).collect::<Result<_, _>>()?,

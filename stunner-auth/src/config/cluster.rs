@@ -39,11 +39,17 @@ pub enum Endpoints {
 }
 
 impl Cluster {
+    /// Peers over UDP.
+    #[must_use]
+    pub fn new(name: &str, endpoints: Endpoints) -> Self {
+        Self { name: name.to_owned(), protocol: PeerProtocol::Udp, endpoints }
+    }
+
     /// All peers of both families.
     pub(super) fn every_peer(name: &str) -> Self {
         let all = ["0.0.0.0/0", "::/0"].map(|prefix| prefix.parse::<Prefix>().expect("a range of addresses"));
         let endpoints = all.map(|prefix| Endpoint { prefix, ports: super::PortRange::default() }).to_vec();
-        Self { name: name.to_owned(), protocol: PeerProtocol::Udp, endpoints: Endpoints::Static(endpoints) }
+        Self::new(name, Endpoints::Static(endpoints))
     }
 
     /// Whether a peer's address is in the cluster. What host names stand for is not known here.

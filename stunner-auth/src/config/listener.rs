@@ -124,6 +124,22 @@ impl FromStr for Protocol {
 }
 
 impl Listener {
+    /// A listener on port 3478 of every address, without routes.
+    #[must_use]
+    pub fn new(name: &str, protocol: Protocol) -> Self {
+        Self {
+            name: name.to_owned(),
+            protocol,
+            address: IpAddr::from([0, 0, 0, 0]),
+            port: DEFAULT_PORT,
+            public_address: None,
+            public_port: None,
+            tls: None,
+            relay_ports: None,
+            routes: Vec::new(),
+        }
+    }
+
     /// Where clients find it: its public address and port, else its own; `None` where neither is an address that a
     /// client could use.
     #[must_use]

@@ -32,12 +32,14 @@ mod endpoint;
 mod error;
 mod expand;
 mod listener;
+mod one_line;
 
 pub use admin::{Admin, HttpEndpoint, License, Offload};
 pub use cluster::{Cluster, Endpoints, PeerProtocol};
 pub use endpoint::{Endpoint, NotAnEndpoint, PortRange, Prefix};
 pub use error::{ConfigError, Location, Problem, Warning};
 pub use listener::{Listener, NotAProtocol, PemSource, Protocol, Tls};
+pub use one_line::NotAUri;
 
 use crate::{Auth, AuthKind, Environment, Error};
 use cursor::{Context, Cursor, Fields};
