@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Authenticator, Bandwidth, LiveRelays, PeerPolicy};
+use crate::{Authenticator, Bandwidth, Discovery, LiveRelays, OAuth, PeerPolicy};
 
 /// Settings of a [`Server`](crate::Server). Durations count in whole seconds.
 #[derive(Clone)]
@@ -32,6 +32,10 @@ pub struct Config {
     pub sessions_outlive_credentials: bool,
     /// Whether an allocation may follow its client to another address (RFC 8016): no.
     pub mobility: bool,
+    /// Who lets clients in by tokens, besides the authenticator (RFC 7635): nobody.
+    pub oauth: Option<Arc<OAuth>>,
+    /// Where clients can find out about NATs before them (RFC 5780): nowhere.
+    pub discovery: Option<Discovery>,
     /// Whether Binding is all that is answered: no.
     pub stun_only: bool,
     /// Allocations in all, for each worker: 100,000.
@@ -59,6 +63,12 @@ pub struct Config {
     pub max_permissions: usize,
     /// Channels of one allocation: 256.
     pub max_channels: usize,
+    /// Whether datagrams are relayed: yes.
+    pub udp: bool,
+    /// Whether connections are relayed for clients that come over TCP or TLS (RFC 6062): no. The shell must be able to.
+    pub tcp: bool,
+    /// Connections with peers of one allocation: 64.
+    pub max_connections: usize,
 }
 
 impl Config {
@@ -83,6 +93,8 @@ impl Config {
             password_algorithms: true,
             sessions_outlive_credentials: true,
             mobility: false,
+            oauth: None,
+            discovery: None,
             stun_only: false,
             max_allocations: 100_000,
             max_allocations_per_user: None,
@@ -95,6 +107,9 @@ impl Config {
             wide_channels: false,
             max_permissions: 256,
             max_channels: 256,
+            udp: true,
+            tcp: false,
+            max_connections: 64,
         }
     }
 }

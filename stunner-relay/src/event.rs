@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use stunner_proto::attribute::ConnectionId;
+
 use crate::{Client, Refusal, RelayId};
 
 /// Something that happened to a relayed transport address: an allocation has one, or one of each family.
@@ -33,6 +35,11 @@ pub enum Event {
         why: Closed,
         /// What it carried.
         traffic: Traffic,
+    },
+    /// A connection with a peer is over: close it on both sides (RFC 6062).
+    Disconnected {
+        /// Which.
+        connection: ConnectionId,
     },
 }
 

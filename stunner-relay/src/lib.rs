@@ -52,6 +52,6 @@ pub use frame::Frame;
 pub use net::{Listener, RelayAddress, StartError, SystemClock, TurnServer, TurnServerBuilder};
 pub use policy::{Cidr, DefaultPolicy, LiveRelays, ParseCidrError, PeerPolicy, RelayOnly, Verdict};
 pub use server::{
-    Accepted, AllocateRequest, AllocationId, AllocationInfo, Bandwidth, IcmpError, MAX_REPLY, Output,
-    PortWish, Refusal, RelayId, Relayed, Server, ToClient, Wants,
+    Accepted, AllocateRequest, AllocationId, AllocationInfo, Bandwidth, ConnectRequest, Discovery, IcmpError,
+    MAX_REPLY, OAuth, Output, PortWish, Refusal, RelayId, Relayed, Server, ToClient, Wants,
 };

@@ -12,11 +12,14 @@ use stunner_relay::{Listener, RelayAddress, RelayOnly, StaticUser, TurnServer};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A relay-only server on loopback; `open` lets clients reach other programs there too.
-fn server(open: bool) -> TurnServer {
+/// A relay-only server on loopback; `open` lets clients reach other programs there too, `portable` leaves out what only
+/// Linux has.
+fn server(open: bool, portable: bool) -> TurnServer {
     let range = "127.0.0.0/8".parse().expect("a range");
     let policy = if open { RelayOnly::new().allow(range) } else { RelayOnly::new() };
-    TurnServer::builder()
+    let builder = TurnServer::builder();
+    let builder = if portable { builder.portable() } else { builder };
+    builder
         .realm("example.com")
         .authenticator(StaticUser::new("user", "pass"))
         .policy(policy)
@@ -83,8 +86,14 @@ fn uclient(arguments: &[&str], server: &TurnServer, transport: usize) -> Option<
 
 /// Asserts that uclient sent something and lost nothing.
 fn loses_nothing(arguments: &[&str], transport: usize) {
+    for portable in [false, true] {
+        loses_nothing_on(arguments, transport, portable);
+    }
+}
+
+fn loses_nothing_on(arguments: &[&str], transport: usize, portable: bool) {
     let open = !arguments.contains(&"-y");
-    let server = server(open);
+    let server = server(open, portable);
     let peer_port = echo().to_string();
     let mut all = arguments.to_vec();
     if open {
@@ -92,7 +101,7 @@ fn loses_nothing(arguments: &[&str], transport: usize) {
     }
     if let Some((sent, lost)) = uclient(&all, &server, transport) {
         assert!(sent >= 400, "{sent} sent");
-        assert_eq!(lost, 0, "of {sent}; {:?}", server.stats());
+        assert_eq!(lost, 0, "of {sent}, portable: {portable}; {:?}", server.stats());
     }
 }
 

@@ -5,28 +5,25 @@ use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     num::NonZeroUsize,
     ops::RangeInclusive,
-    rc::Rc,
     sync::Arc,
     thread,
 };
 
 use stunner_proto::attribute::AddressFamily;
-use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
+use tokio::sync::watch;
 
 use super::{
-    RelayAddress, Shared, TokioNetwork, TurnServer, at,
-    ports::Ports,
-    stream,
-    tokio_network::{bind_listener, bind_tcp},
-    worker::{Parts, SharedReservations, Worker},
+    RelayAddress, Shared, TokioNetwork, TurnServer,
+    start::{Bound, Seed},
+    worker::SharedReservations,
 };
-use crate::{Authenticator, Config, DefaultPolicy, ListenerId, LiveRelays, PeerPolicy, Server, Transport};
+use crate::{Authenticator, Config, DefaultPolicy, LiveRelays, PeerPolicy, Transport};
 
 /// Something to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listener {
-    transport: Transport,
-    address: String,
+    pub(super) transport: Transport,
+    pub(super) address: String,
 }
 
 impl Listener {
@@ -54,7 +51,7 @@ impl Listener {
         &self.address
     }
 
-    fn resolve(&self) -> Result<SocketAddr, StartError> {
+    pub(super) fn resolve(&self) -> Result<SocketAddr, StartError> {
         let found = self.address.to_socket_addrs().ok().and_then(|mut found| found.next());
         found.ok_or_else(|| StartError::BadAddress(self.address.clone()))
     }
@@ -116,6 +113,7 @@ pub struct TurnServerBuilder {
     workers: Option<NonZeroUsize>,
     quota: Option<usize>,
     wide_channels: bool,
+    portable: bool,
 }
 
 impl Default for TurnServerBuilder {
@@ -131,6 +129,7 @@ impl Default for TurnServerBuilder {
             workers: None,
             quota: None,
             wide_channels: false,
+            portable: false,
         }
     }
 }
@@ -196,6 +195,12 @@ impl TurnServerBuilder {
         self
     }
 
+    /// Uses the sockets that every operating system has, a system call for each packet, on Linux too.
+    pub fn portable(mut self) -> Self {
+        self.portable = true;
+        self
+    }
+
     /// Binds everything and starts the workers.
     ///
     /// # Errors
@@ -223,6 +228,7 @@ impl TurnServerBuilder {
                 shared: shared.clone(),
                 reservations: reservations.clone(),
                 index,
+                portable: self.portable,
             };
             let stopped = stopped.clone();
             let thread =
@@ -266,117 +272,5 @@ impl TurnServerBuilder {
         config.max_allocations_per_user = self.quota;
         config.wide_channels = self.wide_channels;
         Ok(config)
-    }
-}
-
-/// The sockets of one listener: one for each worker.
-struct Bound {
-    sockets: Vec<BoundSocket>,
-}
-
-enum BoundSocket {
-    Udp(std::net::UdpSocket),
-    Tcp(std::net::TcpListener),
-}
-
-impl Bound {
-    /// Binds them all, and writes the port that was chosen back to the listener.
-    fn new(listener: &mut Listener, workers: usize) -> Result<Self, StartError> {
-        let mut address = listener.resolve()?;
-        let udp = listener.transport == Transport::Udp;
-        let shared = workers > 1 && cfg!(unix);
-        if shared {
-            // Workers share a port by SO_REUSEPORT, and so would a second server: first make sure that nobody has it.
-            at(address, BoundSocket::bind(udp, address, false))?;
-        }
-        let mut sockets = Vec::with_capacity(workers);
-        for _ in 0..workers {
-            let socket = at(address, BoundSocket::bind(udp, address, shared))?;
-            address = at(address, socket.local_addr())?;
-            sockets.push(socket);
-        }
-        listener.address = address.to_string();
-        Ok(Self { sockets })
-    }
-}
-
-impl BoundSocket {
-    fn bind(udp: bool, address: SocketAddr, shared: bool) -> io::Result<Self> {
-        if udp {
-            bind_listener(address, shared).map(Self::Udp)
-        } else {
-            bind_tcp(address, shared).map(Self::Tcp)
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Udp(socket) => socket.local_addr(),
-            Self::Tcp(socket) => socket.local_addr(),
-        }
-    }
-}
-
-/// What a worker's thread begins with.
-struct Seed {
-    listeners: Vec<BoundSocket>,
-    config: Arc<Config>,
-    ports: RangeInclusive<u16>,
-    addresses: Vec<RelayAddress>,
-    shared: Arc<Shared>,
-    reservations: SharedReservations<TokioNetwork>,
-    index: usize,
-}
-
-impl Seed {
-    /// The whole life of a worker.
-    fn run(self, mut stopped: watch::Receiver<bool>) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "a worker has no runtime"),
-        };
-        LocalSet::new().block_on(&runtime, async move {
-            if let Err(error) = self.start() {
-                return tracing::error!(%error, "a worker could not start");
-            }
-            // An error says that the server is gone, which is reason enough to stop.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        });
-    }
-
-    fn start(self) -> io::Result<()> {
-        let mut udp = Vec::new();
-        let mut tcp = Vec::new();
-        for socket in self.listeners {
-            match socket {
-                BoundSocket::Udp(socket) => {
-                    udp.push(Some(Rc::new(UdpSocket::from_std(socket)?)));
-                    tcp.push(None);
-                }
-                BoundSocket::Tcp(socket) => {
-                    udp.push(None);
-                    tcp.push(Some(tokio::net::TcpListener::from_std(socket)?));
-                }
-            }
-        }
-        let network = TokioNetwork;
-        let now = super::Network::now(&network);
-        let worker = Worker::new(Parts {
-            network,
-            server: Server::new(self.config, rand::random(), now),
-            listeners: udp,
-            ports: Ports::new(self.ports, rand::random()),
-            reservations: self.reservations,
-            addresses: self.addresses,
-            shared: self.shared,
-            index: self.index,
-        });
-        worker.start();
-        for (index, socket) in tcp.into_iter().enumerate() {
-            if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
-                tokio::task::spawn_local(stream::accept(worker.clone(), ListenerId(index), socket));
-            }
-        }
-        Ok(())
     }
 }

@@ -16,15 +16,23 @@ use tokio::sync::watch;
 
 use crate::{Counters, LiveRelays};
 
+mod bind;
 mod builder;
+#[cfg(target_os = "linux")]
+mod linux;
+mod outbox;
 mod ports;
+mod send;
 mod socket;
+mod start;
 mod stream;
 mod tokio_network;
 mod worker;
 
 pub use builder::{Listener, StartError, TurnServerBuilder};
-pub use socket::{Datagram, DatagramSocket, Network, RecvBatch};
+#[cfg(target_os = "linux")]
+pub use linux::{LinuxNetwork, LinuxSocket};
+pub use socket::{Datagram, DatagramSocket, Network, Packet, RecvBatch};
 pub use tokio_network::TokioNetwork;
 
 /// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first.

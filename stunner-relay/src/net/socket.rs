@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::Range,
     time::Instant,
 };
@@ -32,7 +32,7 @@ pub trait DatagramSocket: 'static {
     fn try_send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize>;
 }
 
-/// Where sockets and time come from: tokio, or a simulation.
+/// Where sockets and time come from: the operating system, or a simulation.
 pub trait Network: 'static {
     /// A port that is held, by whichever worker comes to need it.
     type Bound: Send + 'static;
@@ -60,48 +60,80 @@ pub trait Network: 'static {
 pub struct Datagram<'a> {
     /// Where to.
     pub to: SocketAddr,
+    /// From which of the machine's addresses, where the socket is bound to all of them.
+    pub from: Option<IpAddr>,
     /// Header, data, padding.
     pub parts: [IoSlice<'a>; 3],
 }
 
-/// The most packets one turn of a socket takes in, so that others get theirs.
-const MAX_PACKETS: usize = 64;
+impl Datagram<'_> {
+    /// How many bytes it is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
 
-/// The longest datagram there is.
-const MAX_DATAGRAM: usize = 65_535;
+    /// Whether there is nothing in it; an empty datagram is sent all the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
-/// Room for packets received together, one behind the other.
+/// A packet of a [`RecvBatch`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Packet<'a> {
+    /// What was received.
+    pub data: &'a [u8],
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// To which of the machine's addresses, where the socket is bound to all of them and can tell.
+    pub to: Option<IpAddr>,
+}
+
+/// The longest datagram there is, and the longest train of datagrams that came as one.
+pub(super) const SLOT: usize = 1 << 16;
+
+/// How much one turn of a socket takes in at most, so that others get theirs.
+pub(super) const SLOTS: usize = 32;
+
+/// Room for packets that are received together.
 #[derive(Debug)]
 pub struct RecvBatch {
     buffer: Box<[u8]>,
-    packets: Vec<(SocketAddr, Range<usize>)>,
-    used: usize,
+    trains: Vec<Train>,
+}
+
+/// Datagrams of one sender that the kernel joined: each has `stride` bytes, but the last, which may have fewer.
+#[derive(Clone, Debug)]
+pub(super) struct Train {
+    pub(super) from: SocketAddr,
+    pub(super) to: Option<IpAddr>,
+    pub(super) len: usize,
+    pub(super) stride: usize,
 }
 
 impl Default for RecvBatch {
     fn default() -> Self {
-        Self {
-            buffer: vec![0; MAX_DATAGRAM + MAX_PACKETS * 1_500].into(),
-            packets: Vec::with_capacity(MAX_PACKETS),
-            used: 0,
-        }
+        // Pages that no packet was ever received into cost nothing.
+        Self { buffer: vec![0; SLOTS * SLOT].into(), trains: Vec::with_capacity(SLOTS) }
     }
 }
 
 impl RecvBatch {
     /// Forgets what is in it.
     pub fn clear(&mut self) {
-        self.packets.clear();
-        self.used = 0;
+        self.trains.clear();
     }
 
     /// Whether another packet of any length fits.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.packets.len() < MAX_PACKETS && self.buffer.len() - self.used >= MAX_DATAGRAM
+        self.trains.len() < SLOTS
     }
 
-    /// Receives one packet with `recv`, which is given a buffer and returns a length and the sender.
+    /// Receives one packet with `recv`, which is given a buffer and returns a length and the sender. Without room it is
+    /// not called.
     ///
     /// # Errors
     /// What `recv` returns; the batch is then as it was.
@@ -109,15 +141,97 @@ impl RecvBatch {
         &mut self,
         recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     ) -> io::Result<()> {
-        let (len, from) = recv(&mut self.buffer[self.used..])?;
-        let end = (self.used + len).min(self.buffer.len());
-        self.packets.push((from, self.used..end));
-        self.used = end;
+        let start = self.trains.len() * SLOT;
+        let Some(slot) = self.buffer.get_mut(start..start + SLOT) else { return Ok(()) };
+        let (len, from) = recv(slot)?;
+        self.trains.push(Train { from, to: None, len: len.min(SLOT), stride: SLOT });
         Ok(())
     }
 
-    /// The packets and their senders, in the order of arrival.
-    pub fn packets(&self) -> impl Iterator<Item = (&[u8], SocketAddr)> {
-        self.packets.iter().map(|(from, range)| (&self.buffer[range.clone()], *from))
+    /// The places for what comes next, in which [`push`](Self::push) expects it in order.
+    #[cfg(target_os = "linux")]
+    pub(super) fn vacant(&mut self) -> std::slice::ChunksExactMut<'_, u8> {
+        self.buffer[self.trains.len() * SLOT..].chunks_exact_mut(SLOT)
+    }
+
+    /// Takes in what was received into the next vacant place.
+    #[cfg(target_os = "linux")]
+    pub(super) fn push(&mut self, train: Train) {
+        debug_assert!(self.has_room() && train.len <= SLOT && train.stride > 0);
+        self.trains.push(train);
+    }
+
+    /// The packets, in the order of arrival.
+    pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        let slots = self.buffer.chunks_exact(SLOT).zip(&self.trains);
+        slots.flat_map(|(slot, train)| {
+            let bytes = &slot[..train.len];
+            let empty = train.len == 0;
+            let packets = bytes.chunks(train.stride).chain(empty.then_some(bytes));
+            packets.map(|data| Packet { data, from: train.from, to: train.to })
+        })
+    }
+
+    /// Where in the batch these bytes are; `None` when they are not part of it.
+    pub(super) fn range_of(&self, data: &[u8]) -> Option<Range<usize>> {
+        let start = (data.as_ptr() as usize).checked_sub(self.buffer.as_ptr() as usize)?;
+        let end = start.checked_add(data.len()).filter(|&end| end <= self.buffer.len())?;
+        Some(start..end)
+    }
+
+    /// What [`range_of`](Self::range_of) found.
+    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.buffer.get(range.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sender(port: u16) -> SocketAddr {
+        ([198, 51, 100, 1], port).into()
+    }
+
+    #[test]
+    fn packets_come_back_in_order_and_an_empty_one_is_one() {
+        let mut batch = RecvBatch::default();
+        for (port, text) in [(1, &b"first"[..]), (2, b""), (3, b"third")] {
+            let received = batch.receive(|slot| {
+                slot[..text.len()].copy_from_slice(text);
+                Ok((text.len(), sender(port)))
+            });
+            assert!(received.is_ok());
+        }
+
+        let packets: Vec<_> = batch.packets().map(|packet| (packet.from.port(), packet.data)).collect();
+
+        assert_eq!(packets, [(1, &b"first"[..]), (2, b""), (3, b"third")]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_train_comes_apart_where_its_datagrams_were_joined() {
+        let mut batch = RecvBatch::default();
+        batch.vacant().next().unwrap()[..10].copy_from_slice(b"aaaabbbbcc");
+        batch.push(Train { from: sender(1), to: None, len: 10, stride: 4 });
+
+        let packets: Vec<_> = batch.packets().map(|packet| packet.data).collect();
+
+        assert_eq!(packets, [&b"aaaa"[..], b"bbbb", b"cc"]);
+        assert_eq!(batch.range_of(packets[1]), Some(4..8));
+        assert_eq!(batch.range_of(&[0; 4]), None);
+    }
+
+    #[test]
+    fn a_full_batch_takes_no_more() {
+        let mut batch = RecvBatch::default();
+        while batch.has_room() {
+            batch.receive(|_| Ok((1, sender(1)))).unwrap();
+        }
+
+        batch.receive(|_| panic!("there is no room")).unwrap();
+
+        assert_eq!(batch.packets().count(), SLOTS);
     }
 }

@@ -155,7 +155,7 @@ fn take_frames<N: Network>(worker: &Rc<Worker<N>>, bytes: &[u8], client: Client)
         let rest = &bytes[taken..];
         let len = frame_len(rest).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let Some(frame) = len.and_then(|len| rest.get(..len)) else { return Ok(taken) };
-        worker.handle_client(frame, client, now);
+        worker.handle_client(frame, client, now, None);
         taken += frame.len();
     }
 }

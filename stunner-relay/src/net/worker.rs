@@ -5,24 +5,22 @@ use std::{
     io::IoSlice,
     net::SocketAddr,
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use slab::Slab;
-use stunner_proto::attribute::AddressFamily;
 use tokio::task::AbortHandle;
 
 use super::{
     RelayAddress, Shared,
+    outbox::Outbox,
     ports::{Ports, Reservations},
-    socket::{Datagram, DatagramSocket, Network, RecvBatch},
+    send::Listener,
+    socket::{DatagramSocket, Network, Packet, RecvBatch},
     stream::Connection,
 };
-use crate::{
-    AllocateRequest, Client, Event, FiveTuple, ListenerId, MAX_REPLY, Output, PortWish, Refusal, RelayId,
-    Relayed, Server, Transport,
-};
+use crate::{Client, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server, Transport};
 
 /// How often expired allocations are looked for and counters are published.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,15 +28,16 @@ const TICK: Duration = Duration::from_secs(1);
 /// What one thread runs. Its parts are borrowed for the time of one call only, never across an `await`.
 pub(super) struct Worker<N: Network> {
     pub(super) network: N,
-    server: RefCell<Server>,
+    pub(super) server: RefCell<Server>,
     batch: RefCell<RecvBatch>,
-    listeners: Vec<Option<Rc<N::Socket>>>,
-    relays: RefCell<Vec<Option<Relay<N::Socket>>>>,
+    pub(super) outbox: RefCell<Outbox>,
+    pub(super) listeners: Vec<Option<Listener<N::Socket>>>,
+    pub(super) relays: RefCell<Vec<Option<Relay<N::Socket>>>>,
     pub(super) connections: RefCell<Slab<Rc<Connection>>>,
-    ports: RefCell<Ports>,
-    reservations: SharedReservations<N>,
-    addresses: Vec<RelayAddress>,
-    shared: Arc<Shared>,
+    pub(super) ports: RefCell<Ports>,
+    pub(super) reservations: SharedReservations<N>,
+    pub(super) addresses: Vec<RelayAddress>,
+    pub(super) shared: Arc<Shared>,
     index: usize,
 }
 
@@ -46,10 +45,10 @@ pub(super) struct Worker<N: Network> {
 pub(super) type SharedReservations<N> = Arc<Mutex<Reservations<<N as Network>::Bound>>>;
 
 /// One relayed transport address: its socket, and the task that reads it.
-struct Relay<S> {
-    id: RelayId,
-    socket: Rc<S>,
-    task: AbortHandle,
+pub(super) struct Relay<S> {
+    pub(super) id: RelayId,
+    pub(super) socket: Rc<S>,
+    pub(super) task: AbortHandle,
 }
 
 /// What a worker is made of.
@@ -71,7 +70,8 @@ impl<N: Network> Worker<N> {
             network: parts.network,
             server: RefCell::new(parts.server),
             batch: RefCell::default(),
-            listeners: parts.listeners,
+            outbox: RefCell::default(),
+            listeners: parts.listeners.into_iter().map(|socket| socket.map(Listener::new)).collect(),
             relays: RefCell::default(),
             connections: RefCell::default(),
             ports: RefCell::new(parts.ports),
@@ -84,16 +84,17 @@ impl<N: Network> Worker<N> {
 
     /// Starts the tasks that read the UDP listeners, and the one that watches the time.
     pub(super) fn start(self: &Rc<Self>) {
-        for (index, socket) in self.listeners.iter().enumerate() {
-            if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
-                tokio::task::spawn_local(Self::listen(self.clone(), ListenerId(index), socket.clone()));
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if let (Some(listener), Ok(index)) = (listener, u16::try_from(index)) {
+                let socket = listener.socket.clone();
+                tokio::task::spawn_local(Self::listen(self.clone(), ListenerId(index), socket));
             }
         }
         tokio::task::spawn_local(Self::watch(self.clone()));
     }
 
-    async fn listen(self: Rc<Self>, listener: ListenerId, socket: Rc<N::Socket>) {
-        let Ok(server) = socket.local_addr() else { return };
+    async fn listen(self: Rc<Self>, id: ListenerId, socket: Rc<N::Socket>) {
+        let Ok(own) = socket.local_addr() else { return };
         while socket.readable().await.is_ok() {
             let mut batch = self.batch.borrow_mut();
             batch.clear();
@@ -101,15 +102,17 @@ impl<N: Network> Worker<N> {
                 continue;
             }
             let now = self.network.now();
-            for (packet, client) in batch.packets() {
-                let tuple = FiveTuple { client, server, transport: Transport::Udp };
-                self.handle_client(packet, Client { tuple, listener, link: 0 }, now);
+            for Packet { data, from, to } in batch.packets() {
+                let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
+                let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
+                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, Some(&batch));
             }
+            self.flush(&batch);
         }
     }
 
     /// Reads one relayed transport address for as long as its allocation lives.
-    async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
+    pub(super) async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
         while socket.readable().await.is_ok() {
             let mut batch = self.batch.borrow_mut();
             batch.clear();
@@ -117,9 +120,10 @@ impl<N: Network> Worker<N> {
                 continue;
             }
             let now = self.network.now();
-            for (packet, from) in batch.packets() {
-                self.handle_peer(packet, self.advertised(from), id, now);
+            for Packet { data, from, .. } in batch.packets() {
+                self.handle_peer(data, self.advertised(from), id, now, Some(&batch));
             }
+            self.flush(&batch);
         }
     }
 
@@ -134,23 +138,31 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    /// Takes in one packet of a client, and carries out what the engine says.
-    pub(super) fn handle_client(self: &Rc<Self>, packet: &[u8], client: Client, now: Instant) {
+    /// Takes in one packet of a client, which is part of a batch or of a stream, and carries out what the engine says.
+    pub(super) fn handle_client(
+        self: &Rc<Self>,
+        packet: &[u8],
+        client: Client,
+        now: Instant,
+        batch: Option<&RecvBatch>,
+    ) {
         let mut reply = [0; MAX_REPLY];
         let output = self.server.borrow_mut().handle_client(packet, client, now, &mut reply);
         match output {
-            Output::ToPeer { relay, peer, data, .. } => self.send_to_peer(relay, peer, data, now),
+            Output::ToPeer { relay, peer, data, .. } => self.send_to_peer(relay, peer, data, now, batch),
             Output::Reply(len) => {
                 // Who has the answer finds the counters as the answer left them.
                 self.publish(now);
                 self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
+            Output::ReplyFrom { from, to, len } => self.send_from(from, to, &reply[..len]),
             Output::Allocate(request) => {
                 let len = self.allocate(request, now, &mut reply);
                 self.publish(now);
                 self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
-            Output::Drop => {}
+            // Relaying of connections is off: the engine asks for none.
+            Output::Drop | Output::Connect(_) | Output::Splice { .. } => {}
         }
     }
 
@@ -165,150 +177,24 @@ impl<N: Network> Worker<N> {
         self.server.borrow().allocation_of(client).is_some()
     }
 
-    fn handle_peer(&self, packet: &[u8], from: SocketAddr, relay: RelayId, now: Instant) {
-        let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
-        if let Some(to) = delivered {
-            self.send_to_client(&to.client, to.frame.slices());
-        }
-    }
-
-    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket.
-    fn send_to_peer(&self, relay: RelayId, peer: SocketAddr, data: &[u8], now: Instant) {
-        let hairpin = {
-            let server = self.server.borrow();
-            server.relay_at(peer).zip(server.relayed(relay))
-        };
-        if let Some((other, from)) = hairpin {
-            return self.handle_peer(data, from, other, now);
-        }
-        let relays = self.relays.borrow();
-        let socket = relays.get(relay.index()).and_then(Option::as_ref).filter(|found| found.id == relay);
-        let to = self.bound(peer);
-        let parts = [data, &[], &[]].map(IoSlice::new);
-        if let Some(found) = socket {
-            // A full socket drops: TURN over UDP promises no more, and a queue would only add delay.
-            let _ = found.socket.try_send(&[Datagram { to, parts }]);
-        }
-    }
-
-    fn send_to_client(&self, client: &Client, parts: [IoSlice<'_>; 3]) {
-        if client.tuple.transport.is_stream() {
-            let connections = self.connections.borrow();
-            let connection =
-                connections.get(client.link as usize).filter(|found| found.tuple == client.tuple);
-            if let Some(connection) = connection {
-                connection.send(parts);
-            }
-        } else if let Some(Some(socket)) = self.listeners.get(usize::from(client.listener.0)) {
-            let _ = socket.try_send(&[Datagram { to: client.tuple.client, parts }]);
-        }
-    }
-
-    fn allocate(
-        self: &Rc<Self>,
-        request: AllocateRequest,
-        now: Instant,
-        reply: &mut [u8; MAX_REPLY],
-    ) -> usize {
-        let mut sockets = [None, None];
-        let relayed = self.bind(&request, now, &mut sockets);
-        let accepted = self.server.borrow_mut().accept(request, relayed, now, reply);
-        for socket in sockets.into_iter().flatten() {
-            if let Ok(local) = socket.local_addr()
-                && let Some(id) = accepted.relay(AddressFamily::of(local.ip()))
-            {
-                self.start_relay(id, socket);
-            }
-        }
-        accepted.reply
-    }
-
-    fn start_relay(self: &Rc<Self>, id: RelayId, socket: N::Socket) {
-        let socket = Rc::new(socket);
-        let task = tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
-        let mut relays = self.relays.borrow_mut();
-        if relays.len() <= id.index() {
-            relays.resize_with(id.index() + 1, || None);
-        }
-        relays[id.index()] = Some(Relay { id, socket, task });
-    }
-
-    /// Binds what an Allocate wants, one socket for each family.
-    fn bind(&self, request: &AllocateRequest, now: Instant, sockets: &mut [Option<N::Socket>; 2]) -> Relayed {
-        let wants = request.wants();
-        if let PortWish::Reserved(token) = wants.port {
-            let kept = self.reservations().take(token, request.user(), now);
-            let kept = kept.ok_or(Refusal::InsufficientCapacity);
-            let relayed = kept.and_then(|bound| self.attach(bound, &mut sockets[0]));
-            return match relayed {
-                Ok(relayed) if relayed.is_ipv6() => Relayed { v4: None, v6: Some(Ok(relayed)) },
-                relayed => Relayed { v4: Some(relayed), v6: None },
-            };
-        }
-        let [v4, v6] = sockets;
-        wants.bind(|family| {
-            let socket = if family == AddressFamily::V4 { &mut *v4 } else { &mut *v6 };
-            let bound = self.bind_family(request, family, now)?;
-            self.attach(bound, socket)
-        })
-    }
-
-    fn bind_family(
+    pub(super) fn handle_peer(
         &self,
-        request: &AllocateRequest,
-        family: AddressFamily,
+        packet: &[u8],
+        from: SocketAddr,
+        relay: RelayId,
         now: Instant,
-    ) -> Result<N::Bound, Refusal> {
-        if self.shared.is_draining() {
-            return Err(Refusal::InsufficientCapacity);
+        batch: Option<&RecvBatch>,
+    ) {
+        let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
+        let Some(to) = delivered else { return };
+        let queued = batch.filter(|_| !to.client.tuple.transport.is_stream());
+        match queued.and_then(|batch| batch.range_of(to.frame.data())) {
+            Some(range) => {
+                let from = self.source(&to.client);
+                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, range);
+            }
+            None => self.send_to_client(&to.client, to.frame.slices()),
         }
-        let address = self.addresses.iter().find(|address| AddressFamily::of(address.bind) == family);
-        let ip = address.ok_or(Refusal::AddressFamilyNotSupported)?.bind;
-        let mut ports = self.ports.borrow_mut();
-        let bound = match request.wants().port {
-            PortWish::EvenAndNext(token) => ports.bind_pair(&self.network, ip).map(|(even, next)| {
-                self.reservations().keep(token, request.user(), next, now);
-                even
-            }),
-            wish => ports.bind(&self.network, ip, wish == PortWish::Even),
-        };
-        bound.map_err(|error| {
-            tracing::warn!(%error, address = %ip, "no relayed port could be bound");
-            Refusal::InsufficientCapacity
-        })
-    }
-
-    /// Makes a bound port a socket of this worker, and says what peers are told of it.
-    fn attach(&self, bound: N::Bound, place: &mut Option<N::Socket>) -> Result<SocketAddr, Refusal> {
-        let attached = self.network.attach(bound).and_then(|socket| {
-            let local = socket.local_addr()?;
-            Ok((place.insert(socket), local).1)
-        });
-        let local = attached.map_err(|error| {
-            tracing::warn!(%error, "a relayed port could not be used");
-            Refusal::InsufficientCapacity
-        })?;
-        let own = self.addresses.iter().find(|address| address.bind == local.ip());
-        Ok(SocketAddr::new(own.map_or(local.ip(), |own| own.advertise), local.port()))
-    }
-
-    fn reservations(&self) -> MutexGuard<'_, Reservations<N::Bound>> {
-        self.reservations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where a peer is reached: a relayed transport address of ours, on the address that it is bound to.
-    fn bound(&self, peer: SocketAddr) -> SocketAddr {
-        let own = self.addresses.iter().find(|address| address.advertise == peer.ip());
-        let moved = own.filter(|address| address.bind != peer.ip() && self.shared.relays.is_live(peer));
-        moved.map_or(peer, |address| SocketAddr::new(address.bind, peer.port()))
-    }
-
-    /// Who a peer is: a relayed transport address of ours is known by the address that it advertises.
-    fn advertised(&self, from: SocketAddr) -> SocketAddr {
-        let own =
-            self.addresses.iter().find(|address| address.bind == from.ip() && address.advertise != from.ip());
-        let moved = own.map(|address| SocketAddr::new(address.advertise, from.port()));
-        moved.filter(|&relayed| self.shared.relays.is_live(relayed)).unwrap_or(from)
     }
 
     /// Frees what was closed, logs what happened, and publishes the counters.
@@ -321,6 +207,7 @@ impl<N: Network> Worker<N> {
                     tracing::info!(client = %client.tuple.client, transport = client.tuple.transport.name(),
                         %relayed, user, "allocation opened");
                 }
+                Event::Disconnected { .. } => {}
                 Event::Closed { relay, client, relayed, user, why, traffic } => {
                     self.free(relay, now);
                     tracing::info!(client = %client.tuple.client, %relayed, user, ?why,

@@ -66,6 +66,8 @@ pub struct Wants {
     pub v6: bool,
     /// Which port.
     pub port: PortWish,
+    /// A listener for TCP, and not a socket for UDP (RFC 6062).
+    pub tcp: bool,
 }
 
 impl Wants {
@@ -140,11 +142,8 @@ impl Server {
             // It has expired, and nobody has come yet to end it.
             self.end(id, Closed::Expired);
         }
-        let transport = message.require::<RequestedTransport>()?;
-        if transport != RequestedTransport::UDP {
-            return Err(Refusal::UnsupportedTransport);
-        }
-        let wants = self.wants(request)?;
+        let tcp = self.is_tcp(request)?;
+        let wants = Wants { tcp, ..self.wants(request)? };
         let lifetime = message.get::<Lifetime>()?.map_or(0, |lifetime| lifetime.0);
         if policy::canonical(request.exchange.from.tuple.client.ip()).is_none() {
             return Err(Refusal::Forbidden);
@@ -153,6 +152,23 @@ impl Server {
         self.check_limits(request.exchange.from, &request.known.user)?;
         let exchange = request.exchange.clone();
         Ok(Output::Allocate(AllocateRequest(Box::new(Pending { exchange, wants, lifetime, ticket }))))
+    }
+
+    /// Whether connections are to be relayed, or datagrams (RFC 6062, section 5.1).
+    fn is_tcp(&self, request: &Request<'_>) -> Result<bool, Refusal> {
+        let message = &request.message;
+        match message.require::<RequestedTransport>()? {
+            RequestedTransport::UDP if self.config.udp => Ok(false),
+            RequestedTransport::UDP => Err(Refusal::Forbidden),
+            RequestedTransport::TCP if self.config.tcp => {
+                let of_datagrams = message.contains(AttributeType::DONT_FRAGMENT)
+                    || message.contains(AttributeType::EVEN_PORT)
+                    || message.contains(AttributeType::RESERVATION_TOKEN);
+                let stream = request.exchange.from.tuple.transport.is_stream();
+                if of_datagrams || !stream { Err(Refusal::BadRequest) } else { Ok(true) }
+            }
+            _ => Err(Refusal::UnsupportedTransport),
+        }
     }
 
     /// Whether there may be another allocation: of this server, this user, this network.
@@ -204,6 +220,7 @@ impl Server {
             v4: family == AddressFamily::V4,
             v6: family == AddressFamily::V6 || second.is_some(),
             port,
+            tcp: false,
         })
     }
 
@@ -251,7 +268,7 @@ impl Server {
         let Pending { exchange, wants, lifetime, ticket } = pending;
         let (known, _) = exchange.signature.clone().ok_or(Refusal::Unauthenticated)?;
         self.check_limits(exchange.from, &known.user)?;
-        let expires = now + 1_000 * u64::from(self.effective(*lifetime));
+        let expires = now + 1_000 * u64::from(self.effective(*lifetime, known.limit, now));
         let families = relayed.families();
         let halves = families.map(|half| half?.ok().map(|relayed| Half::new(relayed, expires)));
         let failed = FAMILIES.into_iter().zip(families);
@@ -275,6 +292,7 @@ impl Server {
             permissions: Permissions::default(),
             channels: Channels::default(),
             buckets: Buckets::default(),
+            tcp: wants.tcp.then(Vec::new),
             mobility: ticket.then(Box::default),
         };
         let allocation = self.table.insert(allocation).ok_or(Refusal::InsufficientCapacity)?;
@@ -326,9 +344,12 @@ impl Server {
         self.succeed(exchange, response)
     }
 
-    /// The lifetime in seconds that a client gets for what it asks (RFC 8656, section 7.2).
-    pub(super) fn effective(&self, asked: u32) -> u32 {
-        let seconds = |duration| u32::try_from(millis(duration) / 1_000).unwrap_or(u32::MAX);
-        asked.min(seconds(self.config.max_lifetime)).max(seconds(self.config.default_lifetime))
+    /// The lifetime in seconds that a client gets for what it asks (RFC 8656, section 7.2), at most until a token ends.
+    pub(super) fn effective(&self, asked: u32, limit: Option<u64>, now: u64) -> u32 {
+        let seconds = |millis: u64| u32::try_from(millis / 1_000).unwrap_or(u32::MAX);
+        let granted = asked
+            .min(seconds(millis(self.config.max_lifetime)))
+            .max(seconds(millis(self.config.default_lifetime)));
+        limit.map_or(granted, |limit| granted.min(seconds(limit.saturating_sub(now))))
     }
 }

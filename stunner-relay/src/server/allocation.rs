@@ -7,7 +7,7 @@ use std::{
 
 use stunner_proto::{
     TransactionId,
-    attribute::{AddressFamily, ReservationToken},
+    attribute::{AddressFamily, ConnectionId, ReservationToken},
 };
 
 use super::{AllocationId, credentials::Known, limits::Buckets, mobility::Mobility};
@@ -40,6 +40,8 @@ pub(super) struct Allocation {
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
     pub(super) buckets: Buckets,
+    /// Its connections with peers, where it is one of RFC 6062.
+    pub(super) tcp: Option<Vec<ConnectionId>>,
     /// Its tickets, where the client asked for one.
     pub(super) mobility: Option<Box<Mobility>>,
 }
@@ -80,6 +82,16 @@ impl Allocation {
     #[inline]
     pub(super) fn half_mut(&mut self, family: AddressFamily, now: u64) -> Option<&mut Half> {
         self.halves[place(family)].as_mut().filter(|half| now < half.expires)
+    }
+
+    /// Whether it is for connections and not for datagrams.
+    pub(super) const fn is_tcp(&self) -> bool {
+        self.tcp.is_some()
+    }
+
+    /// Its connections with peers.
+    pub(super) fn connections(&self) -> &[ConnectionId] {
+        self.tcp.as_deref().unwrap_or_default()
     }
 
     /// Whether anything of it lives.

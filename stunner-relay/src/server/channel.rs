@@ -16,6 +16,9 @@ impl Server {
         let Self { table, config, generation, .. } = self;
         let allocation = table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         let now = request.now;
+        if allocation.is_tcp() {
+            return Err(Refusal::Forbidden);
+        }
         let number = request.message.require::<ChannelNumber>()?;
         let XorPeerAddress(peer) = request.message.require::<XorPeerAddress>()?;
         if peer.port() == 0 || number.is_reserved() && !config.wide_channels {

@@ -28,12 +28,27 @@ pub(super) struct Known {
     until: u64,
     /// Under which configuration it was found.
     generation: u32,
+    /// Until when allocations may live that were made with it: tokens end for good.
+    pub(super) limit: Option<u64>,
 }
 
 /// By name or by hash, and by which algorithm.
 type Kind = (bool, Algorithm);
 
 impl Known {
+    /// The key from a token: it is good for the allocation that it makes, and not for another.
+    pub(super) fn by_token(key: Key, identifier: &str, until: u64, generation: u32) -> Self {
+        Self {
+            key,
+            user: identifier.into(),
+            name: identifier.as_bytes().into(),
+            kind: (false, Algorithm::Md5),
+            until,
+            generation,
+            limit: Some(until),
+        }
+    }
+
     fn is(&self, user: UserId<'_>, algorithm: Algorithm) -> bool {
         self.kind == kind(user, algorithm) && *self.name == *bytes(user)
     }
@@ -101,6 +116,9 @@ impl Server {
         if !signed {
             return Err(Refusal::Unauthenticated);
         }
+        if let Some(authorized) = self.authorize(message, from, now) {
+            return authorized;
+        }
         let hash;
         let user = if message.contains(AttributeType::USERHASH) && !message.contains(AttributeType::USERNAME)
         {
@@ -109,10 +127,13 @@ impl Server {
         } else {
             UserId::Name(unless_malformed(message.require::<Username<'_>>())?.as_str())
         };
-        let realm = unless_malformed(message.require::<Realm<'_>>())?;
+        let own = self.own(from);
+        let by_token = own.is_some_and(|own| own.limit.is_some() && own.is(user, Algorithm::Md5));
+        // Tokens have no realm (RFC 7635, section 4).
+        let realm = if by_token { None } else { Some(unless_malformed(message.require::<Realm<'_>>())?) };
         let nonce = unless_malformed(message.require::<Nonce<'_>>())?;
         let chosen = self.chosen(&message)?;
-        if realm.as_str() != self.config.realm {
+        if realm.is_some_and(|realm| realm.as_str() != self.config.realm) {
             return Err(Refusal::Unauthenticated);
         }
         let algorithm = chosen.unwrap_or(Algorithm::Md5);
@@ -123,6 +144,12 @@ impl Server {
         }
         let answer = if chosen.is_some() { Integrity::Sha256 } else { message.integrity() };
         Ok(Admitted { message, known, answer })
+    }
+
+    /// The credential that the allocation on a client's five-tuple was made with.
+    fn own(&self, client: Client) -> Option<&Arc<Known>> {
+        let id = self.table.by_tuple(&client.tuple)?;
+        self.table.get(id).map(|allocation| &allocation.known)
     }
 
     /// What the client chose of the offer. Who repeats the offer shows that nobody took the better one out on the way;
@@ -154,10 +181,9 @@ impl Server {
         client: Client,
         now: u64,
     ) -> Result<(Authenticated<'p>, Arc<Known>), Refusal> {
-        let found = self.table.by_tuple(&client.tuple).and_then(|relay| self.table.get(relay));
         let outlives = self.config.sessions_outlive_credentials;
-        let own = found.map(|allocation| &allocation.known);
-        let own = own.filter(|known| {
+        let own = self.own(client);
+        let own = own.filter(|known| known.limit.is_none_or(|limit| now < limit)).filter(|known| {
             known.is(user, algorithm)
                 && (outlives || now < known.until && known.generation == self.generation)
         });
@@ -176,6 +202,7 @@ impl Server {
             kind: kind(user, algorithm),
             until,
             generation: self.generation,
+            limit: None,
         };
         let known = Arc::new(known);
         if until > now {
@@ -217,7 +244,7 @@ impl Server {
 }
 
 /// Text that is no text cannot be anybody's name: that is a wrong credential (401), and a missing one a bad request (400).
-fn unless_malformed<T>(attribute: Result<T, BadAttribute>) -> Result<T, Refusal> {
+pub(super) fn unless_malformed<T>(attribute: Result<T, BadAttribute>) -> Result<T, Refusal> {
     attribute.map_err(|bad| match bad {
         BadAttribute::Malformed(_) => Refusal::Unauthenticated,
         missing => missing.into(),

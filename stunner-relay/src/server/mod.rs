@@ -8,7 +8,11 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use stunner_proto::{Message, attribute::ReservationToken, framing::Kind};
+use stunner_proto::{
+    Message,
+    attribute::{ConnectionId, ReservationToken},
+    framing::Kind,
+};
 
 use crate::{Client, Closed, Config, Counters, Event, FiveTuple, Frame};
 use allocation::{FAMILIES, Half, place};
@@ -17,16 +21,19 @@ use limits::Challenges;
 use mobility::Tickets;
 use nonce::Nonces;
 use table::Table;
+use tcp::Connections;
 
 mod admin;
 mod allocate;
 mod allocation;
 mod channel;
 mod credentials;
+mod discovery;
 mod icmp;
 mod limits;
 mod mobility;
 mod nonce;
+mod oauth;
 mod permission;
 mod refresh;
 mod refusal;
@@ -34,13 +41,17 @@ mod relay;
 mod request;
 mod response;
 mod table;
+mod tcp;
 
 pub use admin::AllocationInfo;
 pub use allocate::{Accepted, AllocateRequest, PortWish, Relayed, Wants};
+pub use discovery::Discovery;
 pub use icmp::IcmpError;
 pub use limits::Bandwidth;
+pub use oauth::OAuth;
 pub use refusal::Refusal;
 pub use table::{AllocationId, RelayId};
+pub use tcp::ConnectRequest;
 
 /// The longest response in bytes: what passes every network unfragmented. A longer list of unknown attributes is cut.
 pub const MAX_REPLY: usize = 1232;
@@ -62,6 +73,7 @@ pub struct Server {
     tickets: Tickets,
     challenges: Challenges,
     table: Table,
+    connections: Connections,
     events: VecDeque<Event>,
     counters: Counters,
     /// How often the configuration was changed: verdicts and keys of an earlier one are asked for again.
@@ -77,10 +89,29 @@ pub struct Server {
 pub enum Output<'p> {
     /// Bind what the request wants, then [accept](Server::accept) or [reject](Server::reject) it.
     Allocate(AllocateRequest),
+    /// Dial the peer, then say whether it [took the connection](Server::connected) or [not](Server::not_connected).
+    Connect(ConnectRequest),
+    /// Send this many bytes of the reply back to the client. What follows on this stream, both ways, are the data of
+    /// that connection (RFC 6062, section 5.4).
+    Splice {
+        /// Which.
+        connection: ConnectionId,
+        /// How many bytes of the reply.
+        reply: usize,
+    },
     /// Nothing: the packet was dropped, and counted.
     Drop,
     /// Send this many bytes of the reply back to the client.
     Reply(usize),
+    /// Send the reply over UDP from one address of the server's to one of the client's (RFC 5780).
+    ReplyFrom {
+        /// Which of its listeners' addresses the server answers from.
+        from: SocketAddr,
+        /// Where to.
+        to: SocketAddr,
+        /// How many bytes of the reply.
+        len: usize,
+    },
     /// Send `data` to `peer` from the relayed transport address of `relay`.
     ToPeer {
         /// Whose socket to send from.
@@ -122,6 +153,7 @@ impl Server {
             tickets,
             challenges,
             table: Table::default(),
+            connections: Connections::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
             generation: 0,
@@ -165,6 +197,7 @@ impl Server {
     /// Ends what has expired: at most 256 allocations a call. Call it when [`poll_timeout`](Self::poll_timeout) says so.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.time(now);
+        self.expire_connections(now);
         for _ in 0..MAX_EXPIRIES {
             let Some(id) = self.table.pop_expired(now) else { break };
             for family in FAMILIES {
@@ -181,7 +214,8 @@ impl Server {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.table.next_expiry().map(|at| self.start + Duration::from_millis(at))
+        let next = [self.table.next_expiry(), self.connections.next_expiry()].into_iter().flatten().min();
+        next.map(|at| self.start + Duration::from_millis(at))
     }
 
     /// What happened since the last call, oldest first. The socket of what was closed is to be freed.
@@ -227,6 +261,9 @@ impl Server {
     fn close(&mut self, relay: RelayId, why: Closed) {
         let Some(allocation) = self.table.get(relay.allocation) else { return };
         let (client, user) = (allocation.client, allocation.known.user.clone());
+        if allocation.halves.iter().flatten().count() == 1 {
+            self.end_connections(relay.allocation);
+        }
         if let Some(Half { relayed, traffic, .. }) = self.table.remove(relay) {
             self.config.relays.set(relayed, false);
             self.events.push_back(Event::Closed { relay, client, relayed, user, why, traffic });

@@ -18,6 +18,10 @@ impl Server {
         let message = &request.message;
         let asked = message.get::<Lifetime>()?;
         let family = requested_family(message, Refusal::PeerAddressFamilyMismatch)?;
+        if let Some(allocation) = self.table.get_mut(id).filter(|_| request.known.limit.is_some()) {
+            // A new token takes the place of the old one.
+            allocation.known = request.known.clone();
+        }
         let granted = self.grant(id, family, asked, request.now)?;
         let response = request.exchange.success(reply).attribute(&Lifetime(granted));
         Ok(self.succeed(&request.exchange, response))
@@ -32,7 +36,9 @@ impl Server {
         asked: Option<Lifetime>,
         now: u64,
     ) -> Result<u32, Refusal> {
-        let seconds = self.effective(asked.map_or(0, |lifetime| lifetime.0));
+        let asked_for = asked.map_or(0, |lifetime| lifetime.0);
+        let limit = self.table.get(id).and_then(|allocation| allocation.known.limit);
+        let seconds = self.effective(asked_for, limit, now);
         let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         let meant = FAMILIES
             .map(|own| family.is_none_or(|family| own == family) && allocation.half(own, now).is_some());

@@ -42,12 +42,18 @@ pub enum Refusal {
     /// The allocation belongs to other credentials.
     #[error("Wrong Credentials")]
     WrongCredentials,
-    /// Only UDP is relayed.
+    /// The transport is not relayed.
     #[error("Unsupported Transport Protocol")]
     UnsupportedTransport,
     /// The peer's family is not that of the relayed transport address.
     #[error("Peer Address Family Mismatch")]
     PeerAddressFamilyMismatch,
+    /// There is a connection with this peer already.
+    #[error("Connection Already Exists")]
+    ConnectionAlreadyExists,
+    /// The peer did not take the connection.
+    #[error("Connection Timeout or Failure")]
+    ConnectionTimeoutOrFailure,
     /// The user has as many allocations as allowed.
     #[error("Allocation Quota Reached")]
     QuotaReached,
@@ -77,6 +83,8 @@ impl Refusal {
             Self::WrongCredentials => 441,
             Self::UnsupportedTransport => 442,
             Self::PeerAddressFamilyMismatch => 443,
+            Self::ConnectionAlreadyExists => 446,
+            Self::ConnectionTimeoutOrFailure => 447,
             Self::QuotaReached => 486,
             Self::InsufficientCapacity => 508,
         }
@@ -98,6 +106,8 @@ impl Refusal {
             Self::WrongCredentials => "Wrong Credentials",
             Self::UnsupportedTransport => "Unsupported Transport Protocol",
             Self::PeerAddressFamilyMismatch => "Peer Address Family Mismatch",
+            Self::ConnectionAlreadyExists => "Connection Already Exists",
+            Self::ConnectionTimeoutOrFailure => "Connection Timeout or Failure",
             Self::QuotaReached => "Allocation Quota Reached",
             Self::InsufficientCapacity => "Insufficient Capacity",
         }

@@ -110,7 +110,7 @@ impl Server {
         let allocation = table.get(id)?;
         let family = AddressFamily::of(peer.ip());
         allocation.half(family, now)?;
-        if !passes(config, allocation, judged.verdict, peer) {
+        if allocation.is_tcp() || !passes(config, allocation, judged.verdict, peer) {
             return None;
         }
         let user = allocation.user;

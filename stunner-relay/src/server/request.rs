@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stunner_proto::{
     AttributeType, Authenticated, Class, Fingerprint, Message, Method,
-    attribute::{AddressFamily, RequestedAddressFamily, XorMappedAddress},
+    attribute::{AddressFamily, RequestedAddressFamily},
 };
 
 use super::{
@@ -55,9 +55,10 @@ impl Server {
     ) -> Option<Output<'p>> {
         let mut exchange = Exchange::new(&message, from);
         match message.method() {
-            Method::BINDING => return Some(Output::Reply(self.binding(message, &exchange, reply))),
+            Method::BINDING => return self.binding(message, &exchange, now, reply),
             Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND
                 if !self.config.stun_only => {}
+            Method::CONNECT | Method::CONNECTION_BIND if self.config.tcp && !self.config.stun_only => {}
             _ => return None,
         }
         let Admitted { message, known, answer } = match self.authenticate(message, from, now) {
@@ -66,55 +67,44 @@ impl Server {
             Err(why) => return Some(Output::Reply(self.refuse(&exchange, why, reply, now))),
         };
         exchange.signature = Some((known.clone(), answer));
-        let mut unknown = [[0; 2]; MAX_UNKNOWN];
-        let unknown = self.unknown_attributes(&message, &mut unknown);
-        if !unknown.is_empty() {
-            return Some(Output::Reply(self.refuse_unknown(&exchange, unknown, reply)));
+        if let Some(len) = self.refuse_if_unknown(&message, &exchange, |_| false, reply) {
+            return Some(Output::Reply(len));
         }
         let request = Request { message, exchange, known, now };
         let handled = match message.method() {
-            Method::ALLOCATE => match self.allocate(&request, reply) {
-                Ok(Output::Reply(len)) => Ok(len),
-                Ok(output) => return Some(output),
-                Err(why) => Err(why),
-            },
-            Method::REFRESH => self.refresh(&request, reply),
-            Method::CREATE_PERMISSION => self.create_permission(&request, reply),
-            _ => self.channel_bind(&request, reply),
+            Method::ALLOCATE => self.allocate(&request, reply),
+            Method::CONNECT => self.connect(&request),
+            Method::CONNECTION_BIND => self.connection_bind(&request, reply),
+            Method::REFRESH => self.refresh(&request, reply).map(Output::Reply),
+            Method::CREATE_PERMISSION => self.create_permission(&request, reply).map(Output::Reply),
+            _ => self.channel_bind(&request, reply).map(Output::Reply),
         };
-        Some(Output::Reply(handled.unwrap_or_else(|why| self.refuse(&request.exchange, why, reply, now))))
+        Some(handled.unwrap_or_else(|why| Output::Reply(self.refuse(&request.exchange, why, reply, now))))
     }
 
     /// A datagram's source can be forged, and whose it is gets the challenges.
-    fn may_challenge(&mut self, from: Client, now: u64) -> bool {
+    pub(super) fn may_challenge(&mut self, from: Client, now: u64) -> bool {
         let limit = self.config.max_challenges;
         from.tuple.transport.is_stream() || self.challenges.admits(from.tuple.client.ip(), limit, now)
     }
 
-    /// Binding needs no credentials (RFC 8489, section 12).
-    fn binding(&mut self, message: Message<'_>, exchange: &Exchange, reply: &mut [u8; MAX_REPLY]) -> usize {
-        let mut unknown = [[0; 2]; MAX_UNKNOWN];
-        let unknown = self.unknown_attributes(&message, &mut unknown);
-        if !unknown.is_empty() {
-            return self.refuse_unknown(exchange, unknown, reply);
-        }
-        let response = exchange.success(reply).attribute(&XorMappedAddress(exchange.from.tuple.client));
-        self.succeed(exchange, response)
-    }
-
-    /// The comprehension-required attributes that this server does not know.
-    fn unknown_attributes<'u>(
-        &self,
+    /// Answers a request that carries comprehension-required attributes which this server does not know; `known` knows
+    /// some that count for this request.
+    pub(super) fn refuse_if_unknown(
+        &mut self,
         message: &Message<'_>,
-        unknown: &'u mut [[u8; 2]; MAX_UNKNOWN],
-    ) -> &'u [[u8; 2]] {
-        let types = message.attributes().map(|attribute| attribute.kind);
+        exchange: &Exchange,
+        known: impl Fn(AttributeType) -> bool,
+        reply: &mut [u8; MAX_REPLY],
+    ) -> Option<usize> {
+        let mut unknown = [[0; 2]; MAX_UNKNOWN];
         let mut len = 0;
-        for kind in types.filter(|&kind| !self.knows(kind)).take(MAX_UNKNOWN) {
+        let types = message.attributes().map(|attribute| attribute.kind);
+        for kind in types.filter(|&kind| !self.knows(kind) && !known(kind)).take(MAX_UNKNOWN) {
             unknown[len] = kind.0.to_be_bytes();
             len += 1;
         }
-        &unknown[..len]
+        (len > 0).then(|| self.refuse_unknown(exchange, &unknown[..len], reply))
     }
 
     /// Whether an attribute does not stand in the way of a message: the server understands it, or may ignore it.
@@ -122,6 +112,8 @@ impl Server {
     pub(super) fn knows(&self, kind: AttributeType) -> bool {
         match kind {
             AttributeType::DONT_FRAGMENT => self.config.dont_fragment,
+            AttributeType::CONNECTION_ID => self.config.tcp,
+            AttributeType::ACCESS_TOKEN => self.config.oauth.is_some(),
             kind => !kind.is_required() || is_known(kind),
         }
     }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use stunner_proto::{
     AttributeType, Class, Integrity, Message, MessageBuilder, Method, TransactionId,
-    attribute::{AlternateServer, ErrorCode, Nonce, Realm, Software, UnknownAttributes},
+    attribute::{
+        AlternateServer, ErrorCode, Nonce, Realm, Software, ThirdPartyAuthorization,
+        TransactionTransmitCounter, UnknownAttributes,
+    },
 };
 
 use super::{
@@ -23,12 +26,23 @@ pub(super) struct Exchange {
     pub(super) signature: Option<(Arc<Known>, Integrity)>,
     /// Whether the request had a FINGERPRINT, and so the response has one.
     pub(super) fingerprint: bool,
+    /// Which transmission the request is, if it says so; of responses none are counted, since none are remembered.
+    pub(super) transmission: Option<TransactionTransmitCounter>,
 }
 
 impl Exchange {
     pub(super) fn new(message: &Message<'_>, from: Client) -> Self {
         let fingerprint = message.contains(AttributeType::FINGERPRINT);
-        Self { from, method: message.method(), id: message.transaction_id(), signature: None, fingerprint }
+        // One that is malformed is as good as none: it is optional.
+        let transmission = message.get::<TransactionTransmitCounter>().ok().flatten();
+        Self {
+            from,
+            method: message.method(),
+            id: message.transaction_id(),
+            signature: None,
+            fingerprint,
+            transmission: transmission.map(|sent| TransactionTransmitCounter { responses: 0, ..sent }),
+        }
     }
 
     pub(super) fn success<'b>(&self, reply: &'b mut [u8; MAX_REPLY]) -> MessageBuilder<'b> {
@@ -58,11 +72,15 @@ impl Server {
         if !why.is_challenge() {
             return self.finish(exchange, response);
         }
+        let third_party = self.config.oauth.as_ref();
+        let third_party =
+            third_party.and_then(|oauth| ThirdPartyAuthorization::new(oauth.server_name()).ok());
         let nonce = self.nonces.make(exchange.from.tuple.client, now);
         let response = response
             .maybe(Realm::new(&self.config.realm).ok().as_ref())
             .maybe(Nonce::new(nonce.as_str()).ok().as_ref())
-            .maybe(self.config.password_algorithms.then_some(OFFER).as_ref());
+            .maybe(self.config.password_algorithms.then_some(OFFER).as_ref())
+            .maybe(third_party.as_ref());
         // A challenge is not signed: the client has no valid credentials yet (RFC 8489, section 9.2.4).
         self.finish(&Exchange { signature: None, ..exchange.clone() }, response)
     }
@@ -103,7 +121,7 @@ impl Server {
 
     fn finish(&self, exchange: &Exchange, response: MessageBuilder<'_>) -> usize {
         let software = self.config.software.as_deref().and_then(|software| Software::new(software).ok());
-        let response = response.maybe(software.as_ref());
+        let response = response.maybe(software.as_ref()).maybe(exchange.transmission.as_ref());
         let response = match &exchange.signature {
             Some((known, integrity)) => response.integrity_of(*integrity, &known.key),
             None => response,

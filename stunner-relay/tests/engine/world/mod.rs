@@ -28,7 +28,7 @@ mod user;
 pub(crate) use message::{Answer, Raw, Received, message};
 pub(crate) use network::Link;
 pub(crate) use setup::{
-    Everyone, LISTENER, LISTENER_V6, SERVER, SERVER_V6, client, client_v6, config, config_of_many,
+    Everyone, LISTENER, LISTENER_V6, SERVER, SERVER_2, SERVER_V6, client, client_v6, config, config_of_many,
     other_port, peer, peer_v6,
 };
 pub(crate) use turn_client::{Purpose, TurnClient};
@@ -171,7 +171,7 @@ impl World {
         let Flight { from, to, bytes } = flight;
         if let Some(&relay) = self.relays.get(&to) {
             self.relay_packet(&bytes, from, relay);
-        } else if (to.ip() == SERVER || to.ip() == SERVER_V6) && to.port() < FIRST_RELAY_PORT {
+        } else if [SERVER, SERVER_2, SERVER_V6].contains(&to.ip()) && to.port() < FIRST_RELAY_PORT {
             match self.streams.get_mut(&from) {
                 None => self.client_packet(from, to, &bytes),
                 Some(unfinished) => {
@@ -211,6 +211,7 @@ impl World {
                 None => self.bind(request, &mut reply),
             },
             Output::ToPeer { relay, peer, data, .. } => return self.send_to_peer(relay, peer, data),
+            Output::ReplyFrom { from, to, len } => return self.send(from, to, &reply[..len]),
             _ => 0,
         };
         self.take_events();

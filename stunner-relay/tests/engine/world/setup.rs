@@ -12,6 +12,9 @@ use stunner_relay::{
 /// The server's address, and that of its relayed transport addresses.
 pub(crate) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
+/// Another address that it listens on.
+pub(crate) const SERVER_2: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
 /// The same for IPv6. There are relayed transport addresses on it once the world's ports know it.
 pub(crate) const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 1));
 

@@ -1,0 +1,136 @@
+//! Control messages, which go beside a datagram: into how many it is to be cut, and which address it came to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A length, a level and a type, before the data.
+const HEAD: usize = size_of::<usize>() + 8;
+
+/// Room for a segment's size and an IPv6 address with its interface.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub(super) struct Control(pub(super) [u8; 80]);
+
+impl Default for Control {
+    fn default() -> Self {
+        Self([0; 80])
+    }
+}
+
+/// What control messages say.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Said {
+    /// The length of each datagram of a train.
+    pub(super) stride: Option<usize>,
+    /// Which address it came to, or is to come from.
+    pub(super) own: Option<IpAddr>,
+}
+
+impl Control {
+    /// Reads what the kernel wrote: so many bytes.
+    pub(super) fn read(&self, len: usize) -> Said {
+        let mut said = Said::default();
+        let mut rest = self.0.get(..len).unwrap_or_default();
+        while let Some((head, _)) = rest.split_first_chunk::<HEAD>() {
+            let (length, kind) = head.split_at(size_of::<usize>());
+            let length = length.try_into().map_or(0, usize::from_ne_bytes);
+            let Some(data) = rest.get(HEAD..length) else { break };
+            match (number(kind, 0), number(kind, 4)) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    said.stride = usize::try_from(number(data, 0)).ok().filter(|&stride| stride > 0);
+                }
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    // An interface, the address that answers come from, and the one in the datagram.
+                    said.own = chunk(data, 8).map(|ip| Ipv4Addr::from(ip).into());
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    said.own = chunk(data, 0).map(|ip| Ipv6Addr::from(ip).into());
+                }
+                _ => {}
+            }
+            rest = rest.get(length.next_multiple_of(size_of::<usize>())..).unwrap_or_default();
+        }
+        said
+    }
+
+    /// Writes what the kernel is to know, and returns how many bytes that takes.
+    pub(super) fn write(&mut self, said: Said) -> usize {
+        let mut len = 0;
+        if let Some(stride) = said.stride {
+            let stride = u16::try_from(stride).unwrap_or(u16::MAX).to_ne_bytes();
+            len = self.push(len, libc::SOL_UDP, libc::UDP_SEGMENT, &stride);
+        }
+        match said.own {
+            Some(IpAddr::V4(ip)) => {
+                let mut info = [0; 12];
+                info[4..8].copy_from_slice(&ip.octets());
+                len = self.push(len, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            Some(IpAddr::V6(ip)) => {
+                let mut info = [0; 20];
+                info[..16].copy_from_slice(&ip.octets());
+                len = self.push(len, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+            }
+            None => {}
+        }
+        len
+    }
+
+    fn push(&mut self, at: usize, level: i32, kind: i32, data: &[u8]) -> usize {
+        let length = HEAD + data.len();
+        let end = at + length.next_multiple_of(size_of::<usize>());
+        let place = &mut self.0[at..end];
+        place.fill(0);
+        let (head, rest) = place.split_at_mut(HEAD);
+        let (size, kinds) = head.split_at_mut(size_of::<usize>());
+        size.copy_from_slice(&length.to_ne_bytes());
+        kinds[..4].copy_from_slice(&level.to_ne_bytes());
+        kinds[4..].copy_from_slice(&kind.to_ne_bytes());
+        rest[..data.len()].copy_from_slice(data);
+        end
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> i32 {
+    chunk(bytes, at).map_or(0, i32::from_ne_bytes)
+}
+
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stride_and_an_address_stand_behind_one_another() {
+        let mut control = Control::default();
+
+        let len = control.write(Said { stride: Some(1_200), own: Some("2001:db8::1".parse().unwrap()) });
+
+        assert_eq!(len % size_of::<usize>(), 0);
+        assert_eq!(control.read(len).own, Some("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_a_train_is_read_and_nonsense_is_not() {
+        let mut control = Control::default();
+        let len = control.push(0, libc::SOL_UDP, libc::UDP_GRO, &1_200_i32.to_ne_bytes());
+
+        assert_eq!(control.read(len), Said { stride: Some(1_200), own: None });
+        for len in [0, 1, HEAD - 1, HEAD, HEAD + 3] {
+            assert_eq!(control.read(len).stride, None, "{len}");
+        }
+        control.0[..size_of::<usize>()].fill(0xFF);
+        assert_eq!(control.read(80), Said::default());
+    }
+
+    #[test]
+    fn an_ipv4_destination_is_the_one_in_the_datagram() {
+        let mut control = Control::default();
+        let len =
+            control.push(0, libc::IPPROTO_IP, libc::IP_PKTINFO, &[1, 0, 0, 0, 192, 0, 2, 9, 192, 0, 2, 1]);
+
+        assert_eq!(control.read(len).own, Some(IpAddr::from([192, 0, 2, 1])));
+    }
+}

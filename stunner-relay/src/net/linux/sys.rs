@@ -1,0 +1,140 @@
+//! The system calls, and all that is unsafe.
+#![expect(unsafe_code, reason = "no safe interface to these calls avoids an allocation for each")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unnecessary_cast,
+    reason = "C libraries differ in their types for lengths, which are small here"
+)]
+
+use std::{
+    io,
+    net::UdpSocket,
+    os::fd::{AsRawFd, RawFd},
+    ptr,
+};
+
+use libc::{c_int, iovec, mmsghdr, msghdr};
+
+use super::control::Control;
+
+/// An address as the kernel reads and writes it: `sockaddr_in` or `sockaddr_in6`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(8))]
+pub(super) struct Name(pub(super) [u8; 28]);
+
+/// The length of a [`Name`] that is to be written.
+pub(super) const NAME_LEN: u32 = 28;
+
+/// Where the parts of one message are: plain numbers, which mean something during one call only.
+#[derive(Clone, Copy)]
+pub(super) struct Message {
+    pub(super) name: *mut Name,
+    pub(super) name_len: u32,
+    pub(super) parts: *mut iovec,
+    pub(super) part_count: usize,
+    pub(super) control: *mut Control,
+    pub(super) control_len: usize,
+}
+
+/// A message's header, as the calls want it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Header(mmsghdr);
+
+impl std::fmt::Debug for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Header(..)")
+    }
+}
+
+impl Header {
+    pub(super) const fn new(message: Message) -> Self {
+        // SAFETY: all fields of `mmsghdr` are integers and pointers, of which zero and null are values. Some C libraries
+        // have padding fields besides those that are set below.
+        let mut header: msghdr = unsafe { std::mem::zeroed() };
+        header.msg_name = message.name.cast();
+        header.msg_namelen = message.name_len;
+        header.msg_iov = message.parts;
+        header.msg_iovlen = message.part_count as _;
+        header.msg_control = message.control.cast();
+        header.msg_controllen = message.control_len as _;
+        Self(mmsghdr { msg_hdr: header, msg_len: 0 })
+    }
+
+    /// How many bytes were received.
+    pub(super) const fn len(&self) -> usize {
+        self.0.msg_len as usize
+    }
+
+    /// How many bytes of control messages were received.
+    pub(super) const fn control_len(&self) -> usize {
+        self.0.msg_hdr.msg_controllen as usize
+    }
+}
+
+/// A part of a message.
+pub(super) const fn part(bytes: &[u8]) -> iovec {
+    iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+/// Room for a message.
+pub(super) const fn room(bytes: &mut [u8]) -> iovec {
+    iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }
+}
+
+/// Receives as many messages as there are, without waiting, and returns how many.
+///
+/// # Safety
+/// Everything that the headers point to must be there, and must not be borrowed by anybody else during the call.
+pub(super) unsafe fn receive(fd: RawFd, headers: &mut [Header]) -> io::Result<usize> {
+    let (pointer, len) = (headers.as_mut_ptr().cast::<mmsghdr>(), headers.len());
+    // SAFETY: the headers are `len` values of `mmsghdr`, and point to what the caller vouches for.
+    let received =
+        unsafe { libc::recvmmsg(fd, pointer, len as libc::c_uint, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends as many messages as the kernel takes, without waiting, and returns how many.
+///
+/// # Safety
+/// Everything that the headers point to must be there, and must not be changed by anybody during the call.
+pub(super) unsafe fn send(fd: RawFd, headers: &mut [Header]) -> io::Result<usize> {
+    if let [Header(header)] = headers {
+        // SAFETY: it is one `msghdr`, and points to what the caller vouches for.
+        let sent = unsafe { libc::sendmsg(fd, &raw const header.msg_hdr, libc::MSG_DONTWAIT) };
+        return if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(1) };
+    }
+    let (pointer, len) = (headers.as_mut_ptr().cast::<mmsghdr>(), headers.len());
+    // SAFETY: the headers are `len` values of `mmsghdr`, and point to what the caller vouches for.
+    let sent = unsafe { libc::sendmmsg(fd, pointer, len as libc::c_uint, libc::MSG_DONTWAIT as _) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Asks the kernel to join datagrams of one sender; `false` where it cannot.
+pub(super) fn join(socket: &UdpSocket) -> bool {
+    switch_on(socket, libc::SOL_UDP, libc::UDP_GRO)
+}
+
+/// Asks the kernel to tell to which address a datagram came; `false` where it cannot.
+pub(super) fn tell_destination(socket: &UdpSocket) -> bool {
+    match socket.local_addr() {
+        Ok(own) if own.is_ipv4() => switch_on(socket, libc::IPPROTO_IP, libc::IP_PKTINFO),
+        Ok(_) => switch_on(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        Err(_) => false,
+    }
+}
+
+fn switch_on(socket: &UdpSocket, level: c_int, option: c_int) -> bool {
+    let on: c_int = 1;
+    // SAFETY: the option is an `int`, and `on` is one that lives through the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    done == 0
+}

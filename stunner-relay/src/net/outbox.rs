@@ -1,0 +1,116 @@
+//! Packets on their way out: collected while one batch of packets is worked through, and sent together behind it.
+
+use std::{
+    io::IoSlice,
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+};
+
+use arrayvec::ArrayVec;
+
+use super::socket::{Datagram, RecvBatch};
+use crate::{Client, Frame, RelayId};
+
+/// What goes out in one call at most.
+const MAX_SENT: usize = 64;
+
+/// The longest header of a frame.
+const HEAD: usize = 48;
+
+/// Entries are plain data and say where in the batch their bytes are, which did not move since they were received.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    to_clients: Vec<ToClient>,
+    to_peers: Vec<ToPeer>,
+}
+
+#[derive(Debug)]
+struct ToClient {
+    listener: u16,
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    head: [u8; HEAD],
+    head_len: u8,
+    padding: u8,
+    data: Range<usize>,
+}
+
+#[derive(Debug)]
+struct ToPeer {
+    relay: RelayId,
+    to: SocketAddr,
+    data: Range<usize>,
+}
+
+impl Outbox {
+    /// A frame for a client over UDP, whose data are in the batch at `data`.
+    pub(super) fn push_client(
+        &mut self,
+        client: &Client,
+        from: Option<IpAddr>,
+        frame: &Frame<'_>,
+        data: Range<usize>,
+    ) {
+        let mut head = [0; HEAD];
+        let len = frame.head().len();
+        head[..len].copy_from_slice(frame.head());
+        self.to_clients.push(ToClient {
+            listener: client.listener.0,
+            to: client.tuple.client,
+            from,
+            head,
+            head_len: u8::try_from(len).unwrap_or_default(),
+            padding: u8::try_from(frame.padding().len()).unwrap_or_default(),
+            data,
+        });
+    }
+
+    /// Data for a peer, which are in the batch at `data`.
+    pub(super) fn push_peer(&mut self, relay: RelayId, to: SocketAddr, data: Range<usize>) {
+        self.to_peers.push(ToPeer { relay, to, data });
+    }
+
+    /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
+    pub(super) fn flush(
+        &mut self,
+        batch: &RecvBatch,
+        mut to_clients: impl FnMut(u16, &[Datagram<'_>]),
+        mut to_peers: impl FnMut(RelayId, &[Datagram<'_>]),
+    ) {
+        for run in self.to_clients.chunk_by(|a, b| a.listener == b.listener) {
+            for part in run.chunks(MAX_SENT) {
+                let datagrams: ArrayVec<_, MAX_SENT> =
+                    part.iter().map(|entry| entry.datagram(batch)).collect();
+                to_clients(run[0].listener, &datagrams);
+            }
+        }
+        self.to_clients.clear();
+        for run in self.to_peers.chunk_by(|a, b| a.relay == b.relay) {
+            for part in run.chunks(MAX_SENT) {
+                let datagrams: ArrayVec<_, MAX_SENT> =
+                    part.iter().map(|entry| entry.datagram(batch)).collect();
+                to_peers(run[0].relay, &datagrams);
+            }
+        }
+        self.to_peers.clear();
+    }
+}
+
+impl ToClient {
+    fn datagram<'a>(&'a self, batch: &'a RecvBatch) -> Datagram<'a> {
+        let head = &self.head[..usize::from(self.head_len)];
+        let padding = &[0; 3][..usize::from(self.padding)];
+        Datagram {
+            to: self.to,
+            from: self.from,
+            parts: [head, batch.bytes(&self.data), padding].map(IoSlice::new),
+        }
+    }
+}
+
+impl ToPeer {
+    fn datagram<'a>(&self, batch: &'a RecvBatch) -> Datagram<'a> {
+        let parts = [batch.bytes(&self.data), &[], &[]].map(IoSlice::new);
+        Datagram { to: self.to, from: None, parts }
+    }
+}

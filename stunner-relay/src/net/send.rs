@@ -1,0 +1,148 @@
+//! A worker's sending: to clients, to peers, and from one client to another without the kernel.
+
+use std::{
+    io::{self, IoSlice},
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    time::Instant,
+};
+
+use super::{
+    socket::{Datagram, DatagramSocket, Network, RecvBatch},
+    worker::Worker,
+};
+use crate::{Client, RelayId};
+
+/// A UDP listener.
+pub(super) struct Listener<S> {
+    pub(super) socket: Rc<S>,
+    /// Whether it listens on all addresses of the machine.
+    is_everywhere: bool,
+    port: u16,
+}
+
+impl<S: DatagramSocket> Listener<S> {
+    pub(super) fn new(socket: Rc<S>) -> Self {
+        let own = socket.local_addr().ok();
+        Self {
+            socket,
+            is_everywhere: own.is_none_or(|own| own.ip().is_unspecified()),
+            port: own.map_or(0, |own| own.port()),
+        }
+    }
+
+    fn serves(&self, address: SocketAddr) -> bool {
+        self.port == address.port()
+            && self.socket.local_addr().is_ok_and(|own| {
+                own.ip() == address.ip() || self.is_everywhere && own.is_ipv4() == address.is_ipv4()
+            })
+    }
+}
+
+impl<N: Network> Worker<N> {
+    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket.
+    pub(super) fn send_to_peer(
+        &self,
+        relay: RelayId,
+        peer: SocketAddr,
+        data: &[u8],
+        now: Instant,
+        batch: Option<&RecvBatch>,
+    ) {
+        let hairpin = {
+            let server = self.server.borrow();
+            server.relay_at(peer).zip(server.relayed(relay))
+        };
+        if let Some((other, from)) = hairpin {
+            return self.handle_peer(data, from, other, now, batch);
+        }
+        let to = self.bound(peer);
+        match batch.and_then(|batch| batch.range_of(data)) {
+            Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range),
+            None => {
+                let parts = [data, &[], &[]].map(IoSlice::new);
+                self.send_from_relay(relay, &[Datagram { to, from: None, parts }]);
+            }
+        }
+    }
+
+    /// Sends what was collected while a batch was worked through.
+    pub(super) fn flush(&self, batch: &RecvBatch) {
+        self.outbox.borrow_mut().flush(
+            batch,
+            |listener, datagrams| {
+                if let Some(Some(listener)) = self.listeners.get(usize::from(listener)) {
+                    send_all(&*listener.socket, datagrams);
+                }
+            },
+            |relay, datagrams| self.send_from_relay(relay, datagrams),
+        );
+    }
+
+    fn send_from_relay(&self, relay: RelayId, datagrams: &[Datagram<'_>]) {
+        let relays = self.relays.borrow();
+        let found = relays.get(relay.index()).and_then(Option::as_ref).filter(|found| found.id == relay);
+        if let Some(found) = found {
+            send_all(&*found.socket, datagrams);
+        }
+    }
+
+    pub(super) fn send_to_client(&self, client: &Client, parts: [IoSlice<'_>; 3]) {
+        if client.tuple.transport.is_stream() {
+            let connections = self.connections.borrow();
+            let connection =
+                connections.get(client.link as usize).filter(|found| found.tuple == client.tuple);
+            if let Some(connection) = connection {
+                connection.send(parts);
+            }
+        } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
+            let datagram = Datagram { to: client.tuple.client, from: self.source(client), parts };
+            send_all(&*listener.socket, &[datagram]);
+        }
+    }
+
+    /// Answers over UDP from one of the listeners' addresses.
+    pub(super) fn send_from(&self, from: SocketAddr, to: SocketAddr, reply: &[u8]) {
+        let is_from = |listener: &&Listener<N::Socket>| listener.serves(from);
+        if let Some(listener) = self.listeners.iter().flatten().find(is_from) {
+            let source = listener.is_everywhere.then_some(from.ip());
+            let parts = [reply, &[], &[]].map(IoSlice::new);
+            send_all(&*listener.socket, &[Datagram { to, from: source, parts }]);
+        }
+    }
+
+    /// The address that a client knows the server by, where the listener has all of them.
+    pub(super) fn source(&self, client: &Client) -> Option<IpAddr> {
+        let listener = self.listeners.get(usize::from(client.listener.0))?.as_ref()?;
+        let ip = client.tuple.server.ip();
+        (listener.is_everywhere && !ip.is_unspecified()).then_some(ip)
+    }
+
+    /// Where a peer is reached: a relayed transport address of ours, on the address that it is bound to.
+    fn bound(&self, peer: SocketAddr) -> SocketAddr {
+        let own = self.addresses.iter().find(|address| address.advertise == peer.ip());
+        let moved = own.filter(|address| address.bind != peer.ip() && self.shared.relays.is_live(peer));
+        moved.map_or(peer, |address| SocketAddr::new(address.bind, peer.port()))
+    }
+
+    /// Who a peer is: a relayed transport address of ours is known by the address that it advertises.
+    pub(super) fn advertised(&self, from: SocketAddr) -> SocketAddr {
+        let own =
+            self.addresses.iter().find(|address| address.bind == from.ip() && address.advertise != from.ip());
+        let moved = own.map(|address| SocketAddr::new(address.advertise, from.port()));
+        moved.filter(|&relayed| self.shared.relays.is_live(relayed)).unwrap_or(from)
+    }
+}
+
+/// Sends what the kernel takes. A full socket drops: TURN over UDP promises no more, and a queue would only add delay.
+fn send_all(socket: &impl DatagramSocket, mut datagrams: &[Datagram<'_>]) {
+    while !datagrams.is_empty() {
+        let sent = match socket.try_send(datagrams) {
+            Ok(sent) => sent.max(1),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // It concerns the first of them alone, such as a peer that told us before that nobody listens there.
+            Err(_) => 1,
+        };
+        datagrams = datagrams.get(sent..).unwrap_or_default();
+    }
+}

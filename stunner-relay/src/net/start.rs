@@ -1,0 +1,155 @@
+//! How workers begin: sockets that they share a port by, and the thread of each.
+
+use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc};
+
+use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
+
+use super::{
+    Network, RelayAddress, Shared, TokioNetwork, at,
+    builder::{Listener, StartError},
+    ports::Ports,
+    stream,
+    tokio_network::{bind_listener, bind_tcp},
+    worker::{Parts, SharedReservations, Worker},
+};
+use crate::{Config, ListenerId, Server, Transport};
+
+/// The sockets of one listener: one for each worker.
+pub(super) struct Bound {
+    pub(super) sockets: Vec<BoundSocket>,
+}
+
+pub(super) enum BoundSocket {
+    Udp(std::net::UdpSocket),
+    Tcp(std::net::TcpListener),
+}
+
+impl Bound {
+    /// Binds them all, and writes the port that was chosen back to the listener.
+    pub(super) fn new(listener: &mut Listener, workers: usize) -> Result<Self, StartError> {
+        let mut address = listener.resolve()?;
+        let udp = listener.transport == Transport::Udp;
+        let shared = workers > 1 && cfg!(unix);
+        if shared {
+            // Workers share a port by SO_REUSEPORT, and so would a second server: first make sure that nobody has it.
+            at(address, BoundSocket::bind(udp, address, false))?;
+        }
+        let mut sockets = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let socket = at(address, BoundSocket::bind(udp, address, shared))?;
+            address = at(address, socket.local_addr())?;
+            sockets.push(socket);
+        }
+        listener.address = address.to_string();
+        Ok(Self { sockets })
+    }
+}
+
+impl BoundSocket {
+    fn bind(udp: bool, address: SocketAddr, shared: bool) -> io::Result<Self> {
+        if udp {
+            bind_listener(address, shared).map(Self::Udp)
+        } else {
+            bind_tcp(address, shared).map(Self::Tcp)
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Tcp(socket) => socket.local_addr(),
+        }
+    }
+}
+
+/// What a worker's thread begins with.
+pub(super) struct Seed {
+    pub(super) listeners: Vec<BoundSocket>,
+    pub(super) config: Arc<Config>,
+    pub(super) ports: RangeInclusive<u16>,
+    pub(super) addresses: Vec<RelayAddress>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) reservations: SharedReservations<TokioNetwork>,
+    pub(super) index: usize,
+    pub(super) portable: bool,
+}
+
+/// A network that makes sockets of listeners, too.
+trait Listening: Network<Bound = std::net::UdpSocket> {
+    fn listener(&self, socket: std::net::UdpSocket) -> io::Result<Self::Socket>;
+}
+
+impl Listening for TokioNetwork {
+    fn listener(&self, socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+        UdpSocket::from_std(socket)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Listening for super::LinuxNetwork {
+    fn listener(&self, socket: std::net::UdpSocket) -> io::Result<super::LinuxSocket> {
+        Self::listener(self, socket)
+    }
+}
+
+impl Seed {
+    /// The whole life of a worker.
+    pub(super) fn run(self, mut stopped: watch::Receiver<bool>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a worker has no runtime"),
+        };
+        LocalSet::new().block_on(&runtime, async move {
+            if let Err(error) = self.start_on_best() {
+                return tracing::error!(%error, "a worker could not start");
+            }
+            // An error says that the server is gone, which is reason enough to stop.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    fn start_on_best(self) -> io::Result<()> {
+        if self.portable { self.start(TokioNetwork) } else { self.start(super::LinuxNetwork::default()) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn start_on_best(self) -> io::Result<()> {
+        self.start(TokioNetwork)
+    }
+
+    fn start<N: Listening>(self, network: N) -> io::Result<()> {
+        let mut udp = Vec::new();
+        let mut tcp = Vec::new();
+        for socket in self.listeners {
+            match socket {
+                BoundSocket::Udp(socket) => {
+                    udp.push(Some(Rc::new(network.listener(socket)?)));
+                    tcp.push(None);
+                }
+                BoundSocket::Tcp(socket) => {
+                    udp.push(None);
+                    tcp.push(Some(tokio::net::TcpListener::from_std(socket)?));
+                }
+            }
+        }
+        let now = network.now();
+        let worker = Worker::new(Parts {
+            network,
+            server: Server::new(self.config, rand::random(), now),
+            listeners: udp,
+            ports: Ports::new(self.ports, rand::random()),
+            reservations: self.reservations,
+            addresses: self.addresses,
+            shared: self.shared,
+            index: self.index,
+        });
+        worker.start();
+        for (index, socket) in tcp.into_iter().enumerate() {
+            if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
+                tokio::task::spawn_local(stream::accept(worker.clone(), ListenerId(index), socket));
+            }
+        }
+        Ok(())
+    }
+}
