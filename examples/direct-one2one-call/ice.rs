@@ -36,7 +36,7 @@ impl Ice {
             && environment.get("STUNNER_PUBLIC_PORT").is_none()
         {
             let udp = turn.listeners().iter().find(|listener| listener.transport() == Transport::Udp);
-            options.port = udp.and_then(|udp| udp.address().rsplit(':').next()).map(str::to_owned);
+            options.port = udp.and_then(|udp| udp.address().rsplit(':').next()?.parse().ok());
         }
         Ok(Self { options, environment, fixed })
     }

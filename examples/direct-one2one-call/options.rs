@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use rand::distr::{Alphanumeric, SampleString};
-use stunner_auth::{AuthKind, AuthSettings, Environment};
+use stunner_auth::{Auth, AuthKind, AuthType, Environment};
 use stunner_relay::Cidr;
 use tracing_subscriber::EnvFilter;
 
@@ -67,7 +67,7 @@ pub(crate) struct Settings {
     pub(crate) turn_address: Vec<std::net::IpAddr>,
     pub(crate) turn_port: u16,
     pub(crate) relay_ports: (u16, u16),
-    pub(crate) auth: AuthSettings,
+    pub(crate) auth: Auth,
     pub(crate) environment: Environment,
     /// The options that stand for what the environment leaves open.
     pub(crate) ice: stunner_auth::Options,
@@ -76,16 +76,15 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(options: Options, environment: &Environment) -> Result<Self, String> {
         let (tls, web) = web_address(&options.as_uri)?;
-        if let Some(file) = environment.get("STUNNER_CONFIG_FILENAME") {
-            stunner_auth::check_config_file(file.as_ref())
-                .map_err(|error| format!("STUNNER_CONFIG_FILENAME: {error}"))?;
-        }
         let ice = defaults(environment, !options.no_turn);
-        let auth = AuthSettings::resolve(&ice, environment).map_err(|error| error.to_string())?;
-        if let (AuthKind::Longterm { duration, .. }, true) = (&auth.kind, options.no_signaling)
-            && ice.secret.is_some()
-        {
-            tracing::debug!(duration, "a secret nobody else knows");
+        let resolved =
+            stunner_auth::Settings::resolve(&ice, environment).map_err(|error| error.to_string())?;
+        let auth = resolved.auth;
+        if matches!(auth.kind, AuthKind::None) && !options.no_turn {
+            return Err("authentication type none: TURN needs credentials, unless --no-turn".to_owned());
+        }
+        if matches!(auth.kind, AuthKind::TimeLimited { .. }) && options.no_signaling && ice.secret.is_some() {
+            tracing::debug!(duration = resolved.duration, "a secret nobody else knows");
             return Err("--no-signaling needs credentials that others know: set STUNNER_SHARED_SECRET, or STUNNER_AUTH_TYPE=plaintext with STUNNER_USERNAME and STUNNER_PASSWORD".into());
         }
         let default_files = || Some((PathBuf::from("keys/server.crt"), PathBuf::from("keys/server.key")));
@@ -126,17 +125,17 @@ impl Settings {
 
 /// What this program does differently from the Node library where nobody says anything: a secret of its own.
 fn defaults(environment: &Environment, own_turn: bool) -> stunner_auth::Options {
-    let mut options = stunner_auth::Options::default();
+    let mut options = stunner_auth::Options::new().old_url(true);
     if !own_turn {
         return options;
     }
     let set = |name| environment.get(name).is_some();
     let plaintext = set("STUNNER_USERNAME") || set("STUNNER_PASSWORD") || set("STUNNER_CONFIG_FILENAME");
     if !set("STUNNER_AUTH_TYPE") && !plaintext {
-        options.auth_type = Some("longterm".to_owned());
+        options.auth_type = Some(AuthType::TimeLimited);
     }
     if !set("STUNNER_SHARED_SECRET") && !set("STUNNER_CONFIG_FILENAME") {
-        options.secret = Some(Alphanumeric.sample_string(&mut rand::rng(), 32));
+        options.secret = Some(Alphanumeric.sample_string(&mut rand::rng(), 32).into());
     }
     if environment.switch("STUNNER_TRANSPORT_TCP_ENABLE").is_none() {
         options.transport_tcp_enable = Some(true);
@@ -177,6 +176,8 @@ fn state_dir() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use stunner_auth::Secret;
+
     use super::*;
 
     fn settings(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Settings, String> {
@@ -191,11 +192,11 @@ mod tests {
         assert!(first.turn && first.signaling && first.tls);
         assert_eq!((first.web.port(), first.turn_port, first.relay_ports), (8443, 3478, (49_152, 65_535)));
         let secret = |settings: Settings| match settings.auth.kind {
-            AuthKind::Longterm { secret, .. } => secret,
-            AuthKind::Plaintext { .. } => String::new(),
+            AuthKind::TimeLimited { secret, .. } => secret,
+            AuthKind::Static { .. } | AuthKind::None => Secret::default(),
         };
         let (first, second) = (secret(first), secret(second));
-        assert!(first.len() == 32 && first != second);
+        assert!(first.expose().len() == 32 && first != second);
     }
 
     #[test]

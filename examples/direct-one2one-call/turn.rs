@@ -19,12 +19,12 @@ pub(crate) fn start(settings: &Settings) -> Result<TurnServer, String> {
         .policy(policy)
         .relay_ports(first..=last)
         .wide_channels();
-    builder = match &settings.auth.kind {
-        AuthKind::Plaintext { username, password } => {
-            builder.authenticator(StaticUser::new(username, password))
-        }
-        AuthKind::Longterm { secret, .. } => builder.authenticator(SharedSecret::new(secret, SystemClock)),
-    };
+    if let AuthKind::Static { username, password } = &settings.auth.kind {
+        builder = builder.authenticator(StaticUser::new(username, password.expose()));
+    }
+    if let Some(secrets) = settings.auth.shared_secrets() {
+        builder = builder.authenticator(SharedSecret::with(secrets, SystemClock));
+    }
     let addresses =
         if settings.turn_address.is_empty() { everywhere() } else { settings.turn_address.clone() };
     for ip in addresses {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use stunner_auth::{Environment, Options, Settings, config as files, rest};
 use stunner_proto::{
     Attribute, AttributeType, ChannelData, Class, Fingerprint, Key, Message, MessageBuilder,
     attribute::{
@@ -100,18 +101,48 @@ pub fn server(bytes: &[u8]) {
     assert_eq!(server.counters().traffic.packets_to_peers, 0);
 }
 
-/// A configuration file and everything that is made of it.
+/// A configuration file and everything that is made of it; the same text as variables, as a query, and for the Node
+/// library's parser.
 pub fn config(bytes: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        let environment: stunner_auth::Environment =
-            text.lines().filter_map(|line| line.split_once('=')).collect();
-        let mut options = stunner_auth::Options::default();
-        options.config_file = Some("/dev/null".to_owned());
-        if let Ok(ice) = stunner_auth::get_ice_config(&options, &environment, 1_700_000_000) {
-            assert!(ice.ice_servers.iter().all(|server| server.url.starts_with("turn:")));
+    let _ = stunner_auth::node::Value::parse(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let environment: Environment = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let _ = stunner_auth::TimeLimited::parse(text);
+    let loaded = match files::Config::parse(text, &environment) {
+        Ok(loaded) => {
+            loaded_config(loaded.config.clone(), text);
+            Some(loaded)
         }
-        let _ = stunner_auth::expires(text);
-        let _ = stunner_auth::check_config(text);
+        Err(error) => {
+            assert!(!error.message.is_empty());
+            None
+        }
+    };
+    if let Ok(settings) = Settings::new(&Options::new(), &environment, loaded)
+        && let Ok(ice) = settings.ice_config(1_700_000_000)
+    {
+        assert!(ice.ice_servers.iter().flat_map(|server| &server.urls).all(|url| url.starts_with("turn")));
+    }
+}
+
+/// What was read keeps its promises.
+fn loaded_config(config: files::Config, query: &str) {
+    for listener in &config.listeners {
+        assert!(listener.port != 0 && !listener.name.is_empty());
+        assert!(!listener.protocol.is_secure() || listener.tls.is_some());
+        assert!(listener.uri().is_none_or(|uri| uri.to_string().starts_with("turn")));
+    }
+    for cluster in &config.clusters {
+        if let files::Endpoints::Static(endpoints) = &cluster.endpoints {
+            for endpoint in endpoints {
+                assert_eq!(endpoint.to_string().parse(), Ok(*endpoint));
+                assert!(cluster.permits(endpoint.prefix.ip().to_canonical(), endpoint.ports.last()));
+            }
+        }
+    }
+    let service = rest::Service { configs: &[config], public_address: None, now: 1_700_000_000 };
+    for path in ["/", "/ice"] {
+        let _ = rest::answer(&format!("{path}?service=turn&{query}"), &service);
     }
 }
 

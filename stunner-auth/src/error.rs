@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::config::ConfigError;
+
 /// What is wrong with the options, the environment or the configuration file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,12 +11,16 @@ pub enum Error {
     /// Nobody said where the TURN server is.
     #[error("no public address: set STUNNER_PUBLIC_ADDR, or give the address as an option")]
     NoAddress,
-    /// An authentication type that does not exist.
-    #[error("unknown authentication type '{0}': it is plaintext or longterm")]
-    AuthType(String),
-    /// A duration that does not begin with a whole number.
-    #[error("'{0}' is not a duration in seconds")]
-    Duration(String),
+    /// A variable or an option has a value that it cannot have.
+    #[error("{name}={value:?}: expected {expected}")]
+    Setting {
+        /// The variable, or the option's name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it can be.
+        expected: String,
+    },
     /// The configuration file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -23,16 +29,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The configuration file is larger than a mebibyte.
-    #[error("{} is too large for a configuration", .0.display())]
-    TooLarge(PathBuf),
-    /// The configuration file is not JSON, or lacks something.
-    #[error("the configuration is malformed: {0}")]
-    Malformed(#[from] serde_json::Error),
-    /// Another version of the format.
-    #[error("the configuration's version is '{0}', not v1alpha1")]
-    Version(String),
-    /// No list of listeners.
-    #[error("the configuration has no listeners")]
-    NoListeners,
+    /// The configuration file says something wrong.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What, and where.
+        source: ConfigError,
+    },
 }

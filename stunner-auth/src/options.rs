@@ -1,83 +1,107 @@
-//! What a caller can say about credentials and ICE servers, and where the rest comes from.
+//! What a caller can say about credentials and ICE servers.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-/// What the Node library takes as options: what is `None` or empty comes from the environment, then from a default.
-#[derive(Clone, Default)]
+use crate::{Algorithm, AuthType, IceTransportPolicy, Secret, TurnUri, config::Protocol};
+
+/// What a program says itself: it goes before configuration file, environment and defaults.
+///
+/// ```
+/// use stunner_auth::{AuthType, Options};
+///
+/// let options = Options::new().address("turn.example").auth_type(AuthType::TimeLimited).secret("north").user("alice");
+/// ```
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// STUNNER_CONFIG_FILENAME, or `/etc/stunnerd/stunnerd.conf`.
-    pub config_file: Option<String>,
+    /// STUNNER_CONFIG_FILENAME, or `/etc/stunnerd/stunnerd.conf` if that is there.
+    pub config_file: Option<PathBuf>,
     /// STUNNER_PUBLIC_ADDR: where clients find the TURN server. There is no default.
     pub address: Option<String>,
-    /// STUNNER_PUBLIC_PORT, or 3478.
-    pub port: Option<String>,
-    /// STUNNER_PROTOCOL, or what the listener in the configuration file says.
-    pub protocol: Option<String>,
-    /// STUNNER_AUTH_TYPE: `plaintext` (also `static`) or `longterm` (also `ephemeral`, `timewindowed`).
-    pub auth_type: Option<String>,
+    /// STUNNER_PUBLIC_PORT, or what the listener in the configuration file says, or 3478.
+    pub port: Option<u16>,
+    /// What the listener in the configuration file says.
+    pub protocol: Option<Protocol>,
+    /// These servers, in this order, and none of those that the other settings name.
+    pub servers: Vec<TurnUri>,
+    /// STUNNER_AUTH_TYPE, or static.
+    pub auth_type: Option<AuthType>,
     /// STUNNER_REALM, or `stunner.l7mp.io`.
     pub realm: Option<String>,
     /// STUNNER_USERNAME, or `user`.
     pub username: Option<String>,
     /// STUNNER_PASSWORD, or `pass`.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// STUNNER_SHARED_SECRET, or `my-secret`.
-    pub secret: Option<String>,
-    /// STUNNER_DURATION: seconds, or 86400.
-    pub duration: Option<String>,
-    /// STUNNER_ICE_TRANSPORT_POLICY, or `relay`.
-    pub ice_transport_policy: Option<String>,
-    /// STUNNER_TRANSPORT_UDP_ENABLE, or yes.
+    pub secret: Option<Secret>,
+    /// How time-limited passwords are made: SHA-1 unless given.
+    pub algorithm: Option<Algorithm>,
+    /// STUNNER_DURATION: how long time-limited credentials are good for, in seconds, or 86400.
+    pub duration: Option<u64>,
+    /// Who the time-limited credentials are for; in nobody's name unless given.
+    pub user: Option<String>,
+    /// STUNNER_ICE_TRANSPORT_POLICY, or relay.
+    pub ice_transport_policy: Option<IceTransportPolicy>,
+    /// STUNNER_TRANSPORT_UDP_ENABLE, or yes. Without a configuration file only.
     pub transport_udp_enable: Option<bool>,
-    /// STUNNER_TRANSPORT_TCP_ENABLE, or no.
+    /// STUNNER_TRANSPORT_TCP_ENABLE, or no. Without a configuration file only.
     pub transport_tcp_enable: Option<bool>,
+    /// Whether each server is on its own, with its address by the old name `url` too, as the Node library has it.
+    pub old_url: bool,
 }
 
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("address", &self.address)
-            .field("port", &self.port)
-            .field("auth_type", &self.auth_type)
-            .field("realm", &self.realm)
-            .finish_non_exhaustive()
-    }
+/// A setter for each option.
+macro_rules! setters {
+    ($($name:ident: $type:ty),+ $(,)?) => {
+        impl Options {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self::", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(mut self, $name: impl Into<$type>) -> Self {
+                    self.$name = Some($name.into());
+                    self
+                }
+            )+
+        }
+    };
 }
 
-/// Environment variables: given as a map, so that a test has its own.
-#[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+setters! {
+    config_file: PathBuf,
+    address: String,
+    port: u16,
+    protocol: Protocol,
+    auth_type: AuthType,
+    realm: String,
+    username: String,
+    password: Secret,
+    secret: Secret,
+    algorithm: Algorithm,
+    duration: u64,
+    user: String,
+    ice_transport_policy: IceTransportPolicy,
+    transport_udp_enable: bool,
+    transport_tcp_enable: bool,
+}
 
-impl Environment {
-    /// The variables of this process whose names begin with `STUNNER_`. Values that are not text are left out.
+impl Options {
+    /// Nothing is said.
     #[must_use]
-    pub fn from_process() -> Self {
-        let text = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        text.filter(|(name, _)| name.starts_with("STUNNER_")).collect()
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// The value of a variable; `None` where it is not set, or empty.
+    /// Adds to [`servers`](Self::servers).
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    pub fn server(mut self, server: TurnUri) -> Self {
+        self.servers.push(server);
+        self
     }
 
-    /// A switch: `0` is off, nothing is nothing, and anything else is on, `false` included.
+    /// Sets [`old_url`](Self::old_url).
     #[must_use]
-    pub fn switch(&self, name: &str) -> Option<bool> {
-        self.0.get(name).map(|value| !matches!(value.as_str(), "" | "0"))
+    pub fn old_url(mut self, old_url: bool) -> Self {
+        self.old_url = old_url;
+        self
     }
-}
-
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-}
-
-/// The option, else the variable, else the default; what is empty counts as absent.
-pub(crate) fn first<'a>(option: Option<&'a str>, variable: Option<&'a str>, default: &'a str) -> &'a str {
-    option.filter(|text| !text.is_empty()).or(variable).unwrap_or(default)
 }

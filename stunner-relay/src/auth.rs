@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use stunner_auth::{Secret, SharedSecrets};
 use stunner_proto::{Key, attribute::Userhash};
 
 use crate::Client;
@@ -104,7 +105,7 @@ impl StaticUser {
     /// A user and the password.
     #[must_use]
     pub fn new(username: &str, password: &str) -> Self {
-        Self { username: username.into(), password: Secret(password.into()) }
+        Self { username: username.into(), password: password.into() }
     }
 }
 
@@ -115,7 +116,7 @@ impl Authenticator for StaticUser {
             UserId::Hash(hash) => *hash == Userhash::new(&self.username, who.realm).0,
         };
         if known {
-            let key = who.key(&self.username, &self.password.0);
+            let key = who.key(&self.username, self.password.expose());
             try_key(Credential::new(key, &self.username).good_for(Duration::MAX));
         }
     }
@@ -129,7 +130,7 @@ impl Authenticator for StaticUser {
 /// which it expires, the password is its HMAC with a secret that the server shares with a web application.
 #[derive(Clone, Debug)]
 pub struct SharedSecret<T> {
-    secrets: Vec<Secret>,
+    secrets: SharedSecrets,
     clock: T,
 }
 
@@ -137,29 +138,33 @@ impl<T: TimeSource> SharedSecret<T> {
     /// One secret and a clock.
     #[must_use]
     pub fn new(secret: &str, clock: T) -> Self {
-        Self { secrets: vec![Secret(secret.into())], clock }
+        Self::with(SharedSecrets::new(secret), clock)
+    }
+
+    /// Secrets that were set up elsewhere: with a leeway for clocks that differ, or with another algorithm.
+    #[must_use]
+    pub fn with(secrets: SharedSecrets, clock: T) -> Self {
+        Self { secrets, clock }
     }
 
     /// Accepts another secret too, for as long as both are in use.
     #[must_use]
     pub fn or(mut self, secret: &str) -> Self {
-        self.secrets.push(Secret(secret.into()));
+        self.secrets = self.secrets.or(secret);
         self
     }
 }
 
+/// The user that counts for quotas and in events is what follows the time in `TIME:USER`, so that fresh credentials of
+/// a user are the same user.
 impl<T: TimeSource> Authenticator for SharedSecret<T> {
     fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
         // A name that is made of a time cannot be found by its hash.
         let UserId::Name(name) = who.user else { return };
-        let now = self.clock.unix_seconds();
-        let Some(left) = stunner_auth::expires(name).and_then(|expires| expires.checked_sub(now)) else {
-            return;
-        };
-        for secret in &self.secrets {
-            let password = stunner_auth::password(name, secret.0.as_bytes());
-            let credential = Credential::new(who.key(name, &password), name);
-            if try_key(credential.good_for(Duration::from_secs(left))) {
+        let Ok(admitted) = self.secrets.admit(name, self.clock.unix_seconds()) else { return };
+        for password in self.secrets.passwords(name) {
+            let credential = Credential::new(who.key(name, password.expose()), admitted.user);
+            if try_key(credential.good_for(Duration::from_secs(admitted.left))) {
                 return;
             }
         }
@@ -188,12 +193,45 @@ impl<A: Authenticator> Authenticator for Arc<A> {
     }
 }
 
-/// Text that no log shows.
-#[derive(Clone)]
-struct Secret(Box<str>);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FiveTuple, ListenerId, Transport};
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("..")
+    /// What is offered to who asks under this name at the second 1000: whom it counts for, and for how long it is good.
+    fn offered(secrets: &SharedSecret<impl TimeSource>, name: &str) -> Vec<(String, u64)> {
+        let address = ([192, 0, 2, 1], 3478).into();
+        let tuple = FiveTuple { client: address, server: address, transport: Transport::Udp };
+        let client = Client { tuple, listener: ListenerId(0), link: 0 };
+        let who = Identity { user: UserId::Name(name), realm: "realm", algorithm: Algorithm::Md5, client };
+        let mut all = Vec::new();
+        secrets.credentials(&who, &mut |credential| {
+            all.push((credential.user.into(), credential.lifetime.as_secs()));
+            false
+        });
+        all
+    }
+
+    #[test]
+    fn a_time_limited_name_counts_for_its_user_and_is_good_for_what_is_left() {
+        let secrets = SharedSecret::new("north", || 1000);
+
+        assert_eq!(offered(&secrets, "1060:alice"), [("alice".to_owned(), 60)]);
+        assert_eq!(offered(&secrets, "1060"), [("1060".to_owned(), 60)]);
+    }
+
+    #[test]
+    fn during_a_rotation_there_is_a_key_for_each_secret() {
+        let secrets = SharedSecret::new("north", || 1000).or("south");
+        assert_eq!(offered(&secrets, "1000:alice"), vec![("alice".to_owned(), 0); 2]);
+    }
+
+    #[test]
+    fn an_expired_name_is_unknown_once_the_leeway_is_over() {
+        let with = |leeway| SharedSecret::with(SharedSecrets::new("north").leeway(leeway), || 1000);
+
+        assert_eq!(offered(&with(1), "999:alice"), [("alice".to_owned(), 0)]);
+        assert_eq!(offered(&with(0), "999:alice"), []);
+        assert_eq!(offered(&with(0), "alice"), []);
     }
 }
