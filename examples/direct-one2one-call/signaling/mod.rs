@@ -137,7 +137,9 @@ impl Connection<'_> {
                 Some(Reply::error(format!("Invalid message: a candidate of more than {MAX_CANDIDATE} bytes")))
             }
             Ok(request) => {
-                let ice = || self.signaling.ice.config(self.address);
+                // Made before the registry is locked: it may read a file.
+                let registers = matches!(request, Request::Register { .. });
+                let ice = if registers { self.signaling.ice.config(self.address) } else { None };
                 self.signaling.registry().handle(self.id, request, ice);
                 None
             }

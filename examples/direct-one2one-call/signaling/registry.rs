@@ -78,16 +78,12 @@ impl Registry {
         self.names.len()
     }
 
-    pub(super) fn handle(
-        &mut self,
-        id: SessionId,
-        request: Request,
-        ice: impl FnOnce() -> Option<IceConfig>,
-    ) {
+    /// Takes in what a client says; `ice` is for one that registers.
+    pub(super) fn handle(&mut self, id: SessionId, request: Request, ice: Option<IceConfig>) {
         match request {
             Request::Register { name } => {
                 let reply = match self.register(id, &name) {
-                    Ok(()) => Reply::registered(ice()),
+                    Ok(()) => Reply::registered(ice),
                     Err(why) => Reply::not_registered(why),
                 };
                 self.send(id, reply);
