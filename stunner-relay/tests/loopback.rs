@@ -168,6 +168,46 @@ fn a_peers_data_reach_the_client_once_they_are_permitted() {
     assert!(buffer[..len].windows(5).any(|window| window == b"hello"));
 }
 
+/// DATA with these bytes for a peer, as a Send indication carries it. The codec of this test does not know the method.
+fn send_indication(peer: SocketAddr, data: [u8; 4]) -> Vec<u8> {
+    let SocketAddr::V4(peer) = peer else { panic!("an IPv4 address") };
+    let cookie = [0x21, 0x12, 0xA4, 0x42];
+    let mut bytes = vec![0x00, 0x16, 0x00, 0x14];
+    bytes.extend_from_slice(&cookie);
+    bytes.extend_from_slice(&[7; 12]);
+    bytes.extend_from_slice(&[0x00, 0x12, 0x00, 0x08, 0x00, 0x01]);
+    bytes.extend_from_slice(&(peer.port() ^ 0x2112).to_be_bytes());
+    bytes.extend(peer.ip().octets().iter().zip(cookie).map(|(byte, mask)| byte ^ mask));
+    bytes.extend_from_slice(&[0x00, 0x13, 0x00, 0x04]);
+    bytes.extend_from_slice(&data);
+    bytes
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn icm_01_a_port_where_nobody_listens_is_told_and_the_next_peer_is_reached_all_the_same() {
+    let server = server();
+    let mut client = Client::new(&server);
+    client.allocate();
+    let peer = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
+    let there = peer.local_addr().expect("an address");
+    let nobody = UdpSocket::bind((LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("an address");
+    client.ask(CREATE_PERMISSION, vec![XorPeerAddress::new(there).into()]);
+
+    for to in [nobody, there] {
+        client.socket.send(&send_indication(to, *b"data")).expect("it is sent");
+    }
+
+    let mut buffer = [0; 256];
+    let len = client.socket.recv(&mut buffer).expect("a Data indication");
+    assert_eq!(buffer[..2], [0x00, 0x17]);
+    let icmp = [0x80, 0x04, 0x00, 0x08, 0x00, 0x00, 3, 3, 0, 0, 0, 0];
+    assert!(buffer[..len].windows(12).any(|window| window == icmp), "{:02x?}", &buffer[..len]);
+    peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    let (len, _) = peer.recv_from(&mut buffer).expect("the data");
+    assert_eq!(&buffer[..len], b"data");
+}
+
 #[test]
 fn the_socket_of_a_deleted_allocation_is_freed() {
     let server = server();

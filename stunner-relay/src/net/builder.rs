@@ -271,6 +271,7 @@ impl TurnServerBuilder {
         config.software.clone_from(&self.software);
         config.max_allocations_per_user = self.quota;
         config.wide_channels = self.wide_channels;
+        config.dont_fragment = cfg!(target_os = "linux") && !self.portable;
         Ok(config)
     }
 }

@@ -12,9 +12,10 @@ use std::{
 use tokio::{io::Interest, net::UdpSocket};
 
 use super::{
-    socket::{Datagram, DatagramSocket, Network, RecvBatch, SLOTS},
+    socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch, SLOTS},
     tokio_network::TokioNetwork,
 };
+use crate::IcmpError;
 
 mod control;
 mod receive;
@@ -65,7 +66,11 @@ impl LinuxNetwork {
         if everywhere && !sys::tell_destination(&socket) {
             tracing::debug!("the kernel does not tell where datagrams went to");
         }
-        self.attach(socket)
+        self.socket(socket)
+    }
+
+    fn socket(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
+        Ok(LinuxSocket { socket: UdpSocket::from_std(socket)?, shared: self.shared.clone() })
     }
 }
 
@@ -78,9 +83,13 @@ impl Network for LinuxNetwork {
     }
 
     fn attach(&self, bound: StdUdpSocket) -> io::Result<LinuxSocket> {
-        // On a relayed transport address too: a video's burst comes from one peer.
+        // A video's burst comes from one peer, so that it pays here too.
         sys::join(&bound);
-        Ok(LinuxSocket { socket: UdpSocket::from_std(bound)?, shared: self.shared.clone() })
+        if !sys::tell_errors(&bound) {
+            tracing::debug!("the kernel does not tell of ICMP errors");
+        }
+        sys::fragment(&bound, true);
+        self.socket(bound)
     }
 
     fn now(&self) -> Instant {
@@ -99,8 +108,9 @@ impl DatagramSocket for LinuxSocket {
         self.socket.local_addr()
     }
 
-    async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+    async fn ready(&self) -> io::Result<Ready> {
+        let ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        Ok(Ready { data: ready.is_readable(), error: ready.is_error() })
     }
 
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()> {
@@ -114,7 +124,43 @@ impl DatagramSocket for LinuxSocket {
         if received > 0 { Ok(()) } else { result }
     }
 
+    fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {
+        loop {
+            let taken = self.socket.try_io(Interest::ERROR, || receive::take_error(self.fd()));
+            match taken {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Ok(None) => {}
+                taken => return taken,
+            }
+        }
+    }
+
     fn try_send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+        match self.send(datagrams) {
+            // It is about a datagram that was sent before, and comes again as an error of its own.
+            Err(error) if send::is_of_another(&error) => self.send(datagrams),
+            result => result,
+        }
+    }
+}
+
+impl LinuxSocket {
+    /// Sends those at the beginning that may be fragmented, or else those that may not.
+    fn send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+        let whole = datagrams.first().is_some_and(|first| first.dont_fragment);
+        let alike = datagrams.iter().take_while(|datagram| datagram.dont_fragment == whole).count();
+        let datagrams = &datagrams[..alike];
+        if !whole {
+            return self.send_alike(datagrams);
+        }
+        // It is a property of sockets and not of datagrams; few clients ask for it.
+        sys::fragment(&self.socket, false);
+        let sent = self.send_alike(datagrams);
+        sys::fragment(&self.socket, true);
+        sent
+    }
+
+    fn send_alike(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
         let mut sender = self.shared.sender.borrow_mut();
         let cuts = self.shared.cuts.get();
         match sender.send(self.fd(), datagrams, cuts) {

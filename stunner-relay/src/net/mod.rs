@@ -32,7 +32,7 @@ mod worker;
 pub use builder::{Listener, StartError, TurnServerBuilder};
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxNetwork, LinuxSocket};
-pub use socket::{Datagram, DatagramSocket, Network, Packet, RecvBatch};
+pub use socket::{Datagram, DatagramSocket, Network, Packet, Ready, RecvBatch};
 pub use tokio_network::TokioNetwork;
 
 /// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first.

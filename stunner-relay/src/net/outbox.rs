@@ -40,6 +40,7 @@ struct ToPeer {
     relay: RelayId,
     to: SocketAddr,
     data: Range<usize>,
+    dont_fragment: bool,
 }
 
 impl Outbox {
@@ -66,8 +67,14 @@ impl Outbox {
     }
 
     /// Data for a peer, which are in the batch at `data`.
-    pub(super) fn push_peer(&mut self, relay: RelayId, to: SocketAddr, data: Range<usize>) {
-        self.to_peers.push(ToPeer { relay, to, data });
+    pub(super) fn push_peer(
+        &mut self,
+        relay: RelayId,
+        to: SocketAddr,
+        data: Range<usize>,
+        dont_fragment: bool,
+    ) {
+        self.to_peers.push(ToPeer { relay, to, data, dont_fragment });
     }
 
     /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
@@ -103,6 +110,7 @@ impl ToClient {
         Datagram {
             to: self.to,
             from: self.from,
+            dont_fragment: false,
             parts: [head, batch.bytes(&self.data), padding].map(IoSlice::new),
         }
     }
@@ -111,6 +119,6 @@ impl ToClient {
 impl ToPeer {
     fn datagram<'a>(&self, batch: &'a RecvBatch) -> Datagram<'a> {
         let parts = [batch.bytes(&self.data), &[], &[]].map(IoSlice::new);
-        Datagram { to: self.to, from: None, parts }
+        Datagram { to: self.to, from: None, dont_fragment: self.dont_fragment, parts }
     }
 }

@@ -46,6 +46,7 @@ impl<N: Network> Worker<N> {
         relay: RelayId,
         peer: SocketAddr,
         data: &[u8],
+        dont_fragment: bool,
         now: Instant,
         batch: Option<&RecvBatch>,
     ) {
@@ -58,10 +59,10 @@ impl<N: Network> Worker<N> {
         }
         let to = self.bound(peer);
         match batch.and_then(|batch| batch.range_of(data)) {
-            Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range),
+            Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range, dont_fragment),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
-                self.send_from_relay(relay, &[Datagram { to, from: None, parts }]);
+                self.send_from_relay(relay, &[Datagram { to, from: None, dont_fragment, parts }]);
             }
         }
     }
@@ -96,7 +97,8 @@ impl<N: Network> Worker<N> {
                 connection.send(parts);
             }
         } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
-            let datagram = Datagram { to: client.tuple.client, from: self.source(client), parts };
+            let datagram =
+                Datagram { to: client.tuple.client, from: self.source(client), dont_fragment: false, parts };
             send_all(&*listener.socket, &[datagram]);
         }
     }
@@ -107,7 +109,7 @@ impl<N: Network> Worker<N> {
         if let Some(listener) = self.listeners.iter().flatten().find(is_from) {
             let source = listener.is_everywhere.then_some(from.ip());
             let parts = [reply, &[], &[]].map(IoSlice::new);
-            send_all(&*listener.socket, &[Datagram { to, from: source, parts }]);
+            send_all(&*listener.socket, &[Datagram { to, from: source, dont_fragment: false, parts }]);
         }
     }
 

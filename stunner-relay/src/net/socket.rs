@@ -8,6 +8,8 @@ use std::{
     time::Instant,
 };
 
+use crate::IcmpError;
+
 /// A non-blocking datagram socket that moves many packets at a time.
 pub trait DatagramSocket: 'static {
     /// The address it is bound to.
@@ -17,7 +19,7 @@ pub trait DatagramSocket: 'static {
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Waits until there may be something to receive.
-    fn readable(&self) -> impl Future<Output = io::Result<()>>;
+    fn ready(&self) -> impl Future<Output = io::Result<Ready>>;
 
     /// Receives what is there, as far as the batch has room.
     ///
@@ -25,11 +27,29 @@ pub trait DatagramSocket: 'static {
     /// [`io::ErrorKind::WouldBlock`] when there was nothing; anything else concerns one packet, and the next call goes on.
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()>;
 
+    /// An ICMP error that came back for a datagram of this socket, and to whom that was sent; `None` when there is none
+    /// left, or the operating system tells of none.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {
+        Ok(None)
+    }
+
     /// Sends as many as the kernel takes now, and returns how many. An error concerns the first of them alone.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when the kernel takes none: drop, and count.
     fn try_send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize>;
+}
+
+/// What a socket has to tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ready {
+    /// There may be datagrams.
+    pub data: bool,
+    /// There may be [errors](DatagramSocket::try_recv_error).
+    pub error: bool,
 }
 
 /// Where sockets and time come from: the operating system, or a simulation.
@@ -62,6 +82,8 @@ pub struct Datagram<'a> {
     pub to: SocketAddr,
     /// From which of the machine's addresses, where the socket is bound to all of them.
     pub from: Option<IpAddr>,
+    /// Whether routers on the way must not cut it in pieces. What cannot see to that ignores it.
+    pub dont_fragment: bool,
     /// Header, data, padding.
     pub parts: [IoSlice<'a>; 3],
 }

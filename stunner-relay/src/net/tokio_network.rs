@@ -9,7 +9,7 @@ use std::{
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
-use super::socket::{Datagram, DatagramSocket, Network, RecvBatch};
+use super::socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch};
 
 /// How much the kernel may hold for a listener: bursts of many clients meet there.
 const LISTENER_BUFFER: usize = 4 << 20;
@@ -43,8 +43,9 @@ impl DatagramSocket for UdpSocket {
         Self::local_addr(self)
     }
 
-    async fn readable(&self) -> io::Result<()> {
-        Self::readable(self).await
+    async fn ready(&self) -> io::Result<Ready> {
+        self.readable().await?;
+        Ok(Ready { data: true, error: false })
     }
 
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()> {

@@ -95,7 +95,7 @@ impl<N: Network> Worker<N> {
 
     async fn listen(self: Rc<Self>, id: ListenerId, socket: Rc<N::Socket>) {
         let Ok(own) = socket.local_addr() else { return };
-        while socket.readable().await.is_ok() {
+        while socket.ready().await.is_ok() {
             let mut batch = self.batch.borrow_mut();
             batch.clear();
             if socket.try_recv(&mut batch).is_err() {
@@ -113,17 +113,32 @@ impl<N: Network> Worker<N> {
 
     /// Reads one relayed transport address for as long as its allocation lives.
     pub(super) async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
-        while socket.readable().await.is_ok() {
+        while let Ok(ready) = socket.ready().await {
+            let now = self.network.now();
+            if ready.error {
+                self.take_errors(id, &*socket, now);
+            }
             let mut batch = self.batch.borrow_mut();
             batch.clear();
-            if socket.try_recv(&mut batch).is_err() {
+            if !ready.data || socket.try_recv(&mut batch).is_err() {
                 continue;
             }
-            let now = self.network.now();
             for Packet { data, from, .. } in batch.packets() {
                 self.handle_peer(data, self.advertised(from), id, now, Some(&batch));
             }
             self.flush(&batch);
+        }
+    }
+
+    /// Tells the client of ICMP errors that came back to its relayed transport address.
+    fn take_errors(&self, id: RelayId, socket: &N::Socket, now: Instant) {
+        while let Ok(Some((error, peer))) = socket.try_recv_error() {
+            let mut reply = [0; MAX_REPLY];
+            let peer = self.advertised(peer);
+            let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, &mut reply);
+            if let Some((client, len)) = told {
+                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
+            }
         }
     }
 
@@ -149,7 +164,9 @@ impl<N: Network> Worker<N> {
         let mut reply = [0; MAX_REPLY];
         let output = self.server.borrow_mut().handle_client(packet, client, now, &mut reply);
         match output {
-            Output::ToPeer { relay, peer, data, .. } => self.send_to_peer(relay, peer, data, now, batch),
+            Output::ToPeer { relay, peer, data, dont_fragment } => {
+                self.send_to_peer(relay, peer, data, dont_fragment, now, batch);
+            }
             Output::Reply(len) => {
                 // Who has the answer finds the counters as the answer left them.
                 self.publish(now);

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::IcmpError;
+
 /// A length, a level and a type, before the data.
 const HEAD: usize = size_of::<usize>() + 8;
 
@@ -23,6 +25,8 @@ pub(super) struct Said {
     pub(super) stride: Option<usize>,
     /// Which address it came to, or is to come from.
     pub(super) own: Option<IpAddr>,
+    /// Which ICMP error it is.
+    pub(super) error: Option<IcmpError>,
 }
 
 impl Control {
@@ -45,6 +49,8 @@ impl Control {
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     said.own = chunk(data, 0).map(|ip| Ipv6Addr::from(ip).into());
                 }
+                (libc::IPPROTO_IP, libc::IP_RECVERR) => said.error = error(data, ICMP),
+                (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => said.error = error(data, ICMPV6),
                 _ => {}
             }
             rest = rest.get(length.next_multiple_of(size_of::<usize>())..).unwrap_or_default();
@@ -90,6 +96,17 @@ impl Control {
     }
 }
 
+/// Where errors come from that came from the network.
+const ICMP: u8 = 2;
+const ICMPV6: u8 = 3;
+
+/// An error number, an origin, a type, a code, and what ICMP says besides: an MTU, for us.
+fn error(data: &[u8], from: u8) -> Option<IcmpError> {
+    let [origin, kind, code, _] = chunk(data, 4)?;
+    let mtu = u32::from_ne_bytes(chunk(data, 8)?);
+    (origin == from).then_some(IcmpError { kind, code, mtu })
+}
+
 fn number(bytes: &[u8], at: usize) -> i32 {
     chunk(bytes, at).map_or(0, i32::from_ne_bytes)
 }
@@ -106,7 +123,11 @@ mod tests {
     fn a_stride_and_an_address_stand_behind_one_another() {
         let mut control = Control::default();
 
-        let len = control.write(Said { stride: Some(1_200), own: Some("2001:db8::1".parse().unwrap()) });
+        let len = control.write(Said {
+            stride: Some(1_200),
+            own: Some("2001:db8::1".parse().unwrap()),
+            error: None,
+        });
 
         assert_eq!(len % size_of::<usize>(), 0);
         assert_eq!(control.read(len).own, Some("2001:db8::1".parse().unwrap()));
@@ -117,12 +138,26 @@ mod tests {
         let mut control = Control::default();
         let len = control.push(0, libc::SOL_UDP, libc::UDP_GRO, &1_200_i32.to_ne_bytes());
 
-        assert_eq!(control.read(len), Said { stride: Some(1_200), own: None });
+        assert_eq!(control.read(len), Said { stride: Some(1_200), ..Said::default() });
         for len in [0, 1, HEAD - 1, HEAD, HEAD + 3] {
             assert_eq!(control.read(len).stride, None, "{len}");
         }
         control.0[..size_of::<usize>()].fill(0xFF);
         assert_eq!(control.read(80), Said::default());
+    }
+
+    #[test]
+    fn an_error_of_the_network_is_read_and_one_of_this_machine_is_not() {
+        let read = |origin| {
+            let mut control = Control::default();
+            let mut data = [0; 32];
+            data[..12].copy_from_slice(&[90, 0, 0, 0, origin, 3, 4, 0, 0x14, 5, 0, 0]);
+            let len = control.push(0, libc::IPPROTO_IP, libc::IP_RECVERR, &data);
+            control.read(len).error
+        };
+
+        assert_eq!(read(2), Some(IcmpError { kind: 3, code: 4, mtu: u32::from_ne_bytes([0x14, 5, 0, 0]) }));
+        assert_eq!(read(1), None);
     }
 
     #[test]

@@ -14,7 +14,10 @@ use super::{
     control::Control,
     sys::{self, Header, Message, Name},
 };
-use crate::net::socket::{RecvBatch, SLOTS, Train};
+use crate::{
+    IcmpError,
+    net::socket::{RecvBatch, SLOTS, Train},
+};
 
 /// Places for what comes with datagrams, used again for each call.
 #[derive(Debug)]
@@ -67,6 +70,24 @@ impl Receiver {
         }
         Ok(received)
     }
+}
+
+/// Takes an ICMP error from a socket's queue, and to whom the datagram was sent that it is about; `None` for an error of
+/// another origin.
+pub(super) fn take_error(fd: RawFd) -> io::Result<Option<(IcmpError, SocketAddr)>> {
+    let (mut name, mut control, mut quoted) = (Name::default(), Control::default(), [0; 64]);
+    let mut part = sys::room(&mut quoted);
+    let mut header = Header::new(Message {
+        name: &raw mut name,
+        name_len: sys::NAME_LEN,
+        parts: &raw mut part,
+        part_count: 1,
+        control: &raw mut control,
+        control_len: size_of::<Control>(),
+    });
+    // SAFETY: the header was made just now, of places that live through the call and that nobody else knows.
+    unsafe { sys::receive_error(fd, &mut header) }?;
+    Ok(control.read(header.control_len()).error.zip(address(&name)))
 }
 
 /// The address that the kernel wrote.

@@ -74,7 +74,7 @@ impl Sender {
             let first = &rest[0];
             rest = &rest[train.datagrams..];
             let stride = (train.datagrams > 1).then(|| first.len());
-            let control_len = control.write(Said { stride, own: first.from });
+            let control_len = control.write(Said { stride, own: first.from, error: None });
             let name_len = write(first.to, name);
             headers.push(Header::new(Message {
                 name,
@@ -127,6 +127,14 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
+/// Whether an error is about a datagram that was sent before: an ICMP error that is waiting to be taken.
+pub(super) fn is_of_another(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::EPROTO)
+    )
+}
+
 /// Writes an address as the kernel reads it, and returns its length.
 fn write(address: SocketAddr, Name(bytes): &mut Name) -> u32 {
     bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
@@ -160,7 +168,7 @@ mod tests {
     fn datagram(port: u16, len: usize) -> Datagram<'static> {
         const BYTES: [u8; 1_500] = [0; 1_500];
         let parts = [&[][..], &BYTES[..len], &[]].map(IoSlice::new);
-        Datagram { to: ([203, 0, 113, 1], port).into(), from: None, parts }
+        Datagram { to: ([203, 0, 113, 1], port).into(), from: None, dont_fragment: false, parts }
     }
 
     #[test]

@@ -94,6 +94,17 @@ pub(super) unsafe fn receive(fd: RawFd, headers: &mut [Header]) -> io::Result<us
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
+/// Receives one message from a socket's queue of errors, without waiting.
+///
+/// # Safety
+/// Everything that the header points to must be there, and must not be borrowed by anybody else during the call.
+pub(super) unsafe fn receive_error(fd: RawFd, header: &mut Header) -> io::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE;
+    // SAFETY: it is one `msghdr`, and points to what the caller vouches for.
+    let received = unsafe { libc::recvmsg(fd, &raw mut header.0.msg_hdr, flags) };
+    if received < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Sends as many messages as the kernel takes, without waiting, and returns how many.
 ///
 /// # Safety
@@ -124,15 +135,34 @@ pub(super) fn tell_destination(socket: &UdpSocket) -> bool {
     }
 }
 
+/// Asks the kernel to tell of ICMP errors; `false` where it cannot.
+pub(super) fn tell_errors(socket: &UdpSocket) -> bool {
+    match socket.local_addr() {
+        Ok(own) if own.is_ipv4() => switch_on(socket, libc::IPPROTO_IP, libc::IP_RECVERR),
+        Ok(_) => switch_on(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+        Err(_) => false,
+    }
+}
+
+/// Lets datagrams be cut on their way, or not: the DF bit. It is for IPv4 alone (RFC 8656, section 14).
+pub(super) fn fragment(socket: &impl AsRawFd, allowed: bool) {
+    let discover = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_DO };
+    // A socket of IPv6 does not know the option, and need not.
+    let _ = set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover);
+}
+
 fn switch_on(socket: &UdpSocket, level: c_int, option: c_int) -> bool {
-    let on: c_int = 1;
-    // SAFETY: the option is an `int`, and `on` is one that lives through the call.
+    set(socket, level, option, 1)
+}
+
+fn set(socket: &impl AsRawFd, level: c_int, option: c_int, value: c_int) -> bool {
+    // SAFETY: the option is an `int`, and `value` is one that lives through the call.
     let done = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const on).cast(),
+            (&raw const value).cast(),
             size_of::<c_int>() as libc::socklen_t,
         )
     };
