@@ -1,5 +1,6 @@
 //! The engine in a world of its own: virtual time, addresses without sockets, and links that lose packets.
 
+mod algorithms;
 mod allocate;
 mod auth;
 mod base;
@@ -7,6 +8,7 @@ mod call;
 mod channel;
 mod general;
 mod hostile;
+mod keys;
 mod late;
 mod permission;
 mod policy;

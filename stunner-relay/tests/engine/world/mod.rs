@@ -24,6 +24,7 @@ mod ports;
 mod setup;
 mod turn_client;
 mod user;
+mod users;
 
 pub(crate) use message::{Answer, Raw, Received, message};
 pub(crate) use network::Link;
@@ -33,6 +34,7 @@ pub(crate) use setup::{
 };
 pub(crate) use turn_client::{Purpose, TurnClient};
 pub(crate) use user::{User, allocated, allocated_in, allocated_v6};
+pub(crate) use users::Users;
 
 use network::{Flight, Network};
 use ports::Ports;
