@@ -6,6 +6,7 @@ mod auth;
 mod base;
 mod call;
 mod channel;
+mod dual;
 mod general;
 mod hostile;
 mod keys;
