@@ -9,6 +9,7 @@ mod channel;
 mod dual;
 mod general;
 mod hostile;
+mod icmp;
 mod keys;
 mod late;
 mod permission;
