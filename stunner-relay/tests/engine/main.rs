@@ -12,6 +12,8 @@ mod hostile;
 mod icmp;
 mod keys;
 mod late;
+mod mobility;
+mod moving;
 mod permission;
 mod policy;
 mod ports;
