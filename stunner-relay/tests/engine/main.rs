@@ -12,6 +12,7 @@ mod hostile;
 mod icmp;
 mod keys;
 mod late;
+mod limits;
 mod mobility;
 mod moving;
 mod permission;
