@@ -1,5 +1,6 @@
 //! The engine in a world of its own: virtual time, addresses without sockets, and links that lose packets.
 
+mod admin;
 mod algorithms;
 mod allocate;
 mod auth;

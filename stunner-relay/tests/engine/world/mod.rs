@@ -151,6 +151,13 @@ impl World {
         self.take_events();
     }
 
+    /// Does something to the server that whoever runs it may do, and takes note of what that brought about.
+    pub(crate) fn operate<T>(&mut self, what: impl FnOnce(&mut Server) -> T) -> T {
+        let result = what(&mut self.server);
+        self.take_events();
+        result
+    }
+
     /// The client behind an address, as a shell would tell of it.
     pub(crate) fn client(&self, client: SocketAddr, server: SocketAddr) -> Client {
         let transport = if self.streams.contains_key(&client) { Transport::Tcp } else { Transport::Udp };
