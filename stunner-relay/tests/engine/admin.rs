@@ -6,7 +6,7 @@ use stunner_proto::{
     Attribute, AttributeType, Method,
     attribute::{AdditionalAddressFamily, AddressFamily, AlternateServer, RequestedTransport},
 };
-use stunner_relay::{AllocationInfo, Closed, Event, Traffic};
+use stunner_relay::{AllocationInfo, Closed, Event, Server, Traffic};
 
 use crate::world::{
     Answer, Everyone, LISTENER, LISTENER_V6, SERVER_V6, User, World, allocated, client, client_v6, config,
@@ -287,7 +287,7 @@ fn a_server_that_resumes_makes_allocations_again() {
         let mut world = draining(alternates);
         assert_ne!(allocate(&mut world, client(1)).code(), 0);
 
-        world.operate(stunner_relay::Server::resume);
+        world.operate(Server::resume);
 
         assert_eq!(allocate(&mut world, client(1)).code(), 0);
     }

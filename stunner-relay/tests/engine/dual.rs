@@ -1,6 +1,9 @@
 //! Dual allocations: a relayed transport address of each family (RFC 8656, sections 7.2 and 8.2).
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use stunner_proto::{
     AttributeType, Method,
@@ -32,7 +35,7 @@ fn ask_for_both(world: &mut World) -> Answer {
 struct Dual {
     world: World,
     user: User,
-    relayed: [std::net::SocketAddr; 2],
+    relayed: [SocketAddr; 2],
 }
 
 impl Dual {
@@ -143,7 +146,7 @@ fn alc_30_and_31_the_second_family_can_only_be_ipv6() {
 }
 
 /// The addresses of an answer, and the family that failed with its code.
-fn partly(answer: &Answer) -> (Vec<std::net::IpAddr>, AddressFamily, u16) {
+fn partly(answer: &Answer) -> (Vec<IpAddr>, AddressFamily, u16) {
     let AddressErrorCode { family, error } = answer.get();
     (answer.all_relayed().iter().map(|relayed| relayed.ip()).collect(), family, error.code())
 }
