@@ -19,6 +19,7 @@ mod moving;
 mod permission;
 mod policy;
 mod ports;
+mod properties;
 mod reconfigure;
 mod refresh;
 mod send_data;
