@@ -113,7 +113,7 @@ fn wait() -> impl Strategy<Value = u64> {
 }
 
 fn allocate(dual: bool) -> impl Strategy<Value = Operation> {
-    (family(), any::<bool>(), lifetime()).prop_map(move |(family, both, lifetime)| {
+    (family(), proptest::bool::weighted(0.8), lifetime()).prop_map(move |(family, both, lifetime)| {
         let families = if both && dual { Families::Both } else { Families::One(family) };
         Operation::Allocate { families, lifetime }
     })
@@ -122,7 +122,7 @@ fn allocate(dual: bool) -> impl Strategy<Value = Operation> {
 fn operation(dual: bool) -> impl Strategy<Value = Operation> {
     prop_oneof![
         16 => allocate(dual),
-        6 => (proptest::option::weighted(0.3, family()), lifetime())
+        10 => (proptest::option::weighted(0.5, prop_oneof![family(), Just(AddressFamily::V6)]), lifetime())
             .prop_map(|(family, lifetime)| Operation::Refresh { family, lifetime }),
         20 => proptest::collection::vec(somebody(), 1..4).prop_map(Operation::Permit),
         20 => binding(dual).prop_map(|(number, peer)| Operation::Bind(number, peer)),
