@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{AllocationId, Server, credentials};
+use super::{AllocationId, Server, credentials, millis};
 use crate::{Client, Closed, Config, Traffic};
 
 /// One allocation, as it is now.
@@ -35,13 +35,12 @@ impl Server {
         self.table.from(place).map(move |(next, id, allocation)| {
             let halves = allocation.halves.each_ref().map(Option::as_ref);
             let traffic = halves.iter().flatten().fold(Traffic::default(), |sum, half| sum + half.traffic);
-            let expires = allocation.next_expiry().unwrap_or(now);
             let info = AllocationInfo {
                 id,
                 client: allocation.client,
                 user: allocation.known.user.clone(),
                 relayed: halves.map(|half| half.map(|half| half.relayed)),
-                expires_in: expires.saturating_sub(now),
+                expires_in: allocation.lives_for(now).1,
                 traffic,
             };
             (next, info)
@@ -82,7 +81,8 @@ impl Server {
     ///
     /// `config.relays` must be what it was, and so must the realm, unless clients are to authenticate anew.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
-        self.nonces.announce(credentials::features(&*config.authenticator, config.password_algorithms));
+        let features = credentials::features(&*config.authenticator, config.password_algorithms);
+        self.nonces.announce(features, millis(config.nonce_lifetime));
         self.keys = credentials::Keys::default();
         self.generation = self.generation.wrapping_add(1);
         self.config = config;

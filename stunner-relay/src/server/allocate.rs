@@ -328,10 +328,12 @@ impl Server {
     ) -> usize {
         let ticket = self.ticket(id);
         let Some(allocation) = self.table.get(id) else { return 0 };
-        let left = allocation.next_expiry().unwrap_or(now).saturating_sub(now).div_ceil(1_000);
+        let left = allocation.lives_for(now).0.div_ceil(1_000);
         let failed = allocation.failed.and_then(|(family, why)| why.of_address(family));
         let [v4, v6] = allocation.halves.each_ref();
-        let relayed = |half: &Option<Half>| half.as_ref().map(|half| XorRelayedAddress(half.relayed));
+        let live = |half: &&Half| now < half.expires;
+        let relayed =
+            |half: &Option<Half>| half.as_ref().filter(live).map(|half| XorRelayedAddress(half.relayed));
         let response = exchange
             .success(reply)
             .maybe(relayed(v4).as_ref())

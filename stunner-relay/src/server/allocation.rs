@@ -99,6 +99,19 @@ impl Allocation {
         self.halves.iter().flatten().any(|half| now < half.expires)
     }
 
+    /// Forgets what belongs to a half that is gone.
+    pub(super) fn forget_family(&mut self, family: AddressFamily) {
+        self.permissions.forget_family(family);
+        self.channels.forget_family(family);
+    }
+
+    /// For how many milliseconds its halves that live live yet: the first and the last of them.
+    pub(super) fn lives_for(&self, now: u64) -> (u64, u64) {
+        let left = self.halves.iter().flatten().filter_map(|half| half.expires.checked_sub(now));
+        let left = left.filter(|&left| left > 0);
+        (left.clone().min().unwrap_or(0), left.max().unwrap_or(0))
+    }
+
     /// When the first of its halves expires.
     pub(super) fn next_expiry(&self) -> Option<u64> {
         self.halves.iter().flatten().map(|half| half.expires).min()

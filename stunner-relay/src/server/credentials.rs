@@ -132,7 +132,7 @@ impl Server {
         // Tokens have no realm (RFC 7635, section 4).
         let realm = if by_token { None } else { Some(unless_malformed(message.require::<Realm<'_>>())?) };
         let nonce = unless_malformed(message.require::<Nonce<'_>>())?;
-        let chosen = self.chosen(&message)?;
+        let chosen = self.chosen(&message, nonce)?;
         if realm.is_some_and(|realm| realm.as_str() != self.config.realm) {
             return Err(Refusal::Unauthenticated);
         }
@@ -154,8 +154,10 @@ impl Server {
 
     /// What the client chose of the offer. Who repeats the offer shows that nobody took the better one out on the way;
     /// who shows neither is a client of RFC 5389, for whom there is MD5 only.
-    fn chosen(&self, message: &Message<'_>) -> Result<Option<Algorithm>, Refusal> {
-        if !self.config.password_algorithms {
+    fn chosen(&self, message: &Message<'_>, nonce: Nonce<'_>) -> Result<Option<Algorithm>, Refusal> {
+        // A nonce may be older than the settings.
+        let announced = nonce.features().is_some_and(|features| features.password_algorithms);
+        if !self.config.password_algorithms && !announced {
             return Ok(None);
         }
         let list = message.get::<PasswordAlgorithms<'_>>()?;

@@ -55,10 +55,11 @@ impl Server {
     ) -> Option<(Client, usize)> {
         let now = self.time(now);
         let icmp = error.attribute(peer.ip())?;
+        let judged = self.permission(relay.allocation, peer, now)?;
         let allocation = self.table.get(relay.allocation)?;
         allocation.half(relay.family, now)?;
-        let judged = allocation.permissions.get(peer.ip(), now)?;
-        if !passes(&self.config, allocation, judged.verdict, peer) {
+        // No policy says anything about a port that is not known.
+        if peer.port() != 0 && !passes(&self.config, allocation, judged.verdict, peer) {
             return None;
         }
         let client = allocation.client;

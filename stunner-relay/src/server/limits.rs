@@ -21,7 +21,7 @@ impl Bandwidth {
     }
 }
 
-/// What was used up of a [`Bandwidth`], and not yet won back.
+/// What was used up of a [`Bandwidth`], and not yet won back: in thousandths of a byte, so that every millisecond counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     used: u64,
@@ -29,20 +29,22 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes so many bytes out, if they are there. `now` is in milliseconds.
-    pub(super) fn take(&mut self, bytes: usize, limit: Bandwidth, now: u64) -> bool {
-        let back = now.saturating_sub(self.at).saturating_mul(limit.bytes_per_second) / 1_000;
-        if back > 0 {
-            self.used = self.used.saturating_sub(back);
-            self.at = now;
-        }
-        let used = self.used.saturating_add(bytes as u64);
-        let fits = used <= limit.burst;
-        if fits {
-            self.used = used;
-        }
-        fits
+    /// Whether so many bytes are there. `now` is in milliseconds.
+    pub(super) fn has(&mut self, bytes: usize, limit: Bandwidth, now: u64) -> bool {
+        let back = now.saturating_sub(self.at).saturating_mul(limit.bytes_per_second);
+        self.used = self.used.saturating_sub(back);
+        self.at = now;
+        self.used.saturating_add(thousandths(bytes)) <= limit.burst.saturating_mul(1_000)
     }
+
+    /// Takes bytes that [were there](Self::has).
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.used = self.used.saturating_add(thousandths(bytes));
+    }
+}
+
+const fn thousandths(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(1_000)
 }
 
 /// To peers, and to the client.
@@ -50,6 +52,13 @@ impl Bucket {
 pub(super) struct Buckets {
     pub(super) to_peers: Bucket,
     pub(super) to_client: Bucket,
+}
+
+impl Buckets {
+    /// Whether anything was ever taken: then it is worth remembering.
+    pub(super) const fn is_touched(&self) -> bool {
+        self.to_peers.at > 0 || self.to_client.at > 0 || self.to_peers.used > 0 || self.to_client.used > 0
+    }
 }
 
 /// Counts the challenges (401, 438) that sources get in a second, in a table that never grows: sources that share a
@@ -111,16 +120,25 @@ mod tests {
 
     use super::*;
 
+    /// Takes so many bytes, if they are there.
+    fn takes(bucket: &mut Bucket, bytes: usize, limit: Bandwidth, now: u64) -> bool {
+        let has = bucket.has(bytes, limit, now);
+        if has {
+            bucket.take(bytes);
+        }
+        has
+    }
+
     #[test]
     fn a_burst_passes_and_then_the_rate() {
         let limit = Bandwidth { bytes_per_second: 1_000, burst: 3_000 };
         let mut bucket = Bucket::default();
 
-        assert!((0..3).all(|_| bucket.take(1_000, limit, 0)));
-        assert!(!bucket.take(1, limit, 0));
-        assert!(!bucket.take(501, limit, 500));
-        assert!(bucket.take(500, limit, 500));
-        assert!(!bucket.take(1, limit, 500));
+        assert!((0..3).all(|_| takes(&mut bucket, 1_000, limit, 0)));
+        assert!(!takes(&mut bucket, 1, limit, 0));
+        assert!(!takes(&mut bucket, 501, limit, 500));
+        assert!(takes(&mut bucket, 500, limit, 500));
+        assert!(!takes(&mut bucket, 1, limit, 500));
     }
 
     #[test]
@@ -128,17 +146,17 @@ mod tests {
         let limit = Bandwidth::new(1_000);
         let mut bucket = Bucket::default();
 
-        assert!(!bucket.take(1_001, limit, 0));
-        assert!(bucket.take(1_000, limit, 0));
+        assert!(!takes(&mut bucket, 1_001, limit, 0));
+        assert!(takes(&mut bucket, 1_000, limit, 0));
     }
 
     #[test]
     fn a_slow_rate_is_won_back_in_steps_of_a_millisecond_all_the_same() {
         let limit = Bandwidth { bytes_per_second: 10, burst: 10 };
         let mut bucket = Bucket::default();
-        assert!(bucket.take(10, limit, 0));
+        assert!(takes(&mut bucket, 10, limit, 0));
 
-        let passed = (1..=1_000).filter(|&now| bucket.take(1, limit, now)).count();
+        let passed = (1..=1_000).filter(|&now| takes(&mut bucket, 1, limit, now)).count();
 
         assert_eq!(passed, 10);
     }

@@ -7,15 +7,15 @@ use aes_gcm::{
 use rand::{Rng, rngs::StdRng};
 use stunner_proto::{
     AttributeType, TransactionId,
-    attribute::{Lifetime, MobilityTicket},
+    attribute::{AddressFamily, Lifetime, MobilityTicket},
 };
 
 use super::{
     AllocationId, MAX_REPLY, Refusal, Server,
-    request::{Handled, Request},
+    request::{Handled, Request, requested_family},
     table::Path,
 };
-use crate::{Client, FiveTuple};
+use crate::{Client, Closed, FiveTuple};
 
 /// How long a repeated Refresh with a ticket that was just used is answered alike: 30 s (RFC 8016, section 3.2.2).
 const REPEAT: u64 = 30_000;
@@ -32,12 +32,16 @@ pub(super) struct Mobility {
     /// The number of the ticket that is good.
     serial: u32,
     /// Where the client went, until it shows that it is there by sending data.
-    moved: Option<Move>,
+    moving: Option<Client>,
+    /// Whether the client is nowhere: its connection has ended.
+    stranded: bool,
+    /// The request that moved it last, which may be repeated.
+    last: Option<Move>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Move {
-    to: Client,
+    to: FiveTuple,
     by: TransactionId,
     at: u64,
 }
@@ -103,9 +107,10 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Option<Handled> {
         request.message.contains(AttributeType::MOBILITY_TICKET).then(|| {
-            let id = self.follow(request)?;
             let asked = request.message.get::<Lifetime>()?;
-            let granted = self.grant(id, None, asked, request.now)?;
+            let family = requested_family(&request.message, Refusal::PeerAddressFamilyMismatch)?;
+            let id = self.follow(request, family)?;
+            let granted = self.grant(id, family, asked, request.now)?;
             let ticket = self.ticket(id);
             let response = request.exchange.success(reply).attribute(&Lifetime(granted));
             let response = response.maybe(ticket.as_ref().map(|ticket| MobilityTicket(ticket)).as_ref());
@@ -114,74 +119,102 @@ impl Server {
     }
 
     /// The checks of RFC 8016, section 3.2.2, and the new five-tuple beside the old.
-    fn follow(&mut self, request: &Request<'_>) -> Result<AllocationId, Refusal> {
-        let from = request.exchange.from;
+    fn follow(
+        &mut self,
+        request: &Request<'_>,
+        family: Option<AddressFamily>,
+    ) -> Result<AllocationId, Refusal> {
+        let (from, now) = (request.exchange.from, request.now);
         let MobilityTicket(ticket) = request.message.require::<MobilityTicket<'_>>()?;
         if !self.config.mobility {
             return Err(Refusal::MobilityForbidden);
         }
         let (id, serial) = self.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
-        let taken = self.table.by_tuple(&from.tuple).is_some_and(|other| other != id);
-        let allocation = self.table.get_mut(id).filter(|found| found.is_live(request.now));
+        let taken = self.is_taken(&from.tuple, id, now);
+        let allocation = self.table.get_mut(id).filter(|found| found.is_live(now));
         let allocation = allocation.ok_or(Refusal::AllocationMismatch)?;
         if allocation.known.user != request.known.user {
             return Err(Refusal::WrongCredentials);
         }
+        if family.is_some_and(|family| allocation.half(family, now).is_none()) {
+            return Err(Refusal::PeerAddressFamilyMismatch);
+        }
+        let own = allocation.client.tuple;
         let mobility = allocation.mobility.as_mut().ok_or(Refusal::BadRequest)?;
+        let this = Move { to: from.tuple, by: request.exchange.id, at: now };
         if serial != mobility.serial {
-            let repeated = serial.wrapping_add(1) == mobility.serial
-                && mobility.moved.as_ref().is_some_and(|moved| {
-                    moved.by == request.exchange.id && moved.to == from && request.now - moved.at < REPEAT
-                });
+            let repeated = mobility.repeats(serial, this);
             return if repeated { Ok(id) } else { Err(Refusal::BadRequest) };
         }
-        if allocation.client.tuple == from.tuple {
+        if own == from.tuple {
             return Err(Refusal::BadRequest);
         }
         if taken {
             return Err(Refusal::AllocationMismatch);
         }
         mobility.serial = mobility.serial.wrapping_add(1);
-        let moved = Move { to: from, by: request.exchange.id, at: request.now };
-        let before = mobility.moved.replace(moved).map(|moved| moved.to.tuple);
+        mobility.last = Some(this);
+        let before = mobility.moving.replace(from);
+        let stranded = std::mem::take(&mut mobility.stranded);
         if let Some(before) = before {
-            self.table.forget_path(&before);
+            self.table.forget_path(&before.tuple);
         }
         self.table.add_path(from.tuple, Path { id, moving: true });
+        if stranded {
+            self.arrive(id);
+        }
         Ok(id)
     }
 
-    /// Data came on the new five-tuple: the old one is over.
+    /// Whether a five-tuple belongs to another allocation; one that has expired makes way.
+    fn is_taken(&mut self, tuple: &FiveTuple, id: AllocationId, now: u64) -> bool {
+        let Some(other) = self.table.by_tuple(tuple).filter(|&other| other != id) else { return false };
+        let live = self.table.get(other).is_some_and(|other| other.is_live(now));
+        if !live {
+            self.end(other, Closed::Expired);
+        }
+        live
+    }
+
+    /// The client is where it went: the old five-tuple is over.
     #[cold]
     pub(super) fn arrive(&mut self, id: AllocationId) {
         let Some(allocation) = self.table.get_mut(id) else { return };
-        let Some(moved) = allocation.mobility.as_mut().and_then(|mobility| mobility.moved.take()) else {
-            return;
-        };
-        let old = std::mem::replace(&mut allocation.client, moved.to);
+        let moving = allocation.mobility.as_mut().and_then(|mobility| mobility.moving.take());
+        let Some(to) = moving else { return };
+        let old = std::mem::replace(&mut allocation.client, to);
         self.table.forget_path(&old.tuple);
-        self.table.add_path(moved.to.tuple, Path { id, moving: false });
+        self.table.add_path(to.tuple, Path { id, moving: false });
     }
 
     /// A connection has ended; `true` when its allocation lives on, since the client may come back elsewhere.
     pub(super) fn survives(&mut self, id: AllocationId, ended: &FiveTuple) -> bool {
-        let Some(allocation) = self.table.get_mut(id) else { return false };
-        let (own, relayed) = (allocation.client.tuple == *ended, allocation.next_expiry());
-        let Some(mobility) = allocation.mobility.as_mut().filter(|_| relayed.is_some()) else { return false };
-        if own {
+        let Some(allocation) = self.table.get_mut(id).filter(|_| self.config.mobility) else { return false };
+        let own = allocation.client.tuple == *ended;
+        let Some(mobility) = allocation.mobility.as_mut() else { return false };
+        if !own {
+            mobility.moving = None;
+            self.table.forget_path(ended);
+        } else if mobility.moving.is_some() {
             self.arrive(id);
         } else {
-            mobility.moved = None;
-            self.table.forget_path(ended);
+            mobility.stranded = true;
         }
         true
     }
 }
 
-/// Where a client is that has moved and shown nothing yet; for the table, which forgets that path too.
 impl Mobility {
+    /// Where a client is that has moved and shown nothing yet.
     pub(super) fn moving_to(&self) -> Option<FiveTuple> {
-        self.moved.as_ref().map(|moved| moved.to.tuple)
+        self.moving.map(|client| client.tuple)
+    }
+
+    /// Whether a request with the last ticket is the one that used it up, and came again.
+    fn repeats(&self, serial: u32, this: Move) -> bool {
+        let last =
+            self.last.filter(|last| this.at - last.at < REPEAT && (last.by, last.to) == (this.by, this.to));
+        last.is_some() && serial.wrapping_add(1) == self.serial
     }
 }
 

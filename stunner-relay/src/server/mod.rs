@@ -266,6 +266,9 @@ impl Server {
         }
         if let Some(Half { relayed, traffic, .. }) = self.table.remove(relay) {
             self.config.relays.set(relayed, false);
+            if let Some(allocation) = self.table.get_mut(relay.allocation) {
+                allocation.forget_family(relay.family);
+            }
             self.events.push_back(Event::Closed { relay, client, relayed, user, why, traffic });
         }
     }

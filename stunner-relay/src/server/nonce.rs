@@ -34,12 +34,14 @@ impl Nonces {
         let key: [u8; 32] = rng.random();
         let key = Hmac::new_from_slice(&key).expect("an HMAC takes a key of any length");
         let mut nonces = Self { key, lifetime, features: [0; COOKIE] };
-        nonces.announce(features);
+        nonces.announce(features, lifetime);
         nonces
     }
 
-    /// Says something else about the server from now on; nonces that said otherwise are stale.
-    pub(super) fn announce(&mut self, features: SecurityFeatures) {
+    /// Says something else about the server from now on, and is good for as long as this; nonces that said otherwise, or
+    /// are older, are stale.
+    pub(super) fn announce(&mut self, features: SecurityFeatures, lifetime: u64) {
+        self.lifetime = lifetime;
         let text = features.to_string();
         self.features.copy_from_slice(&text.as_bytes()[..COOKIE]);
     }

@@ -11,7 +11,6 @@ use stunner_proto::{
 use super::{
     AllocationId, Output, RelayId, Server, ToClient,
     allocation::Judged,
-    limits::Buckets,
     permission::{judge_again, passes},
 };
 use crate::{Client, Frame};
@@ -74,7 +73,7 @@ impl Server {
 
     /// What was said of a peer when it was permitted, or is said of it by the policy that is in force now.
     #[inline]
-    fn permission(&mut self, id: AllocationId, peer: SocketAddr, now: u64) -> Option<Judged> {
+    pub(super) fn permission(&mut self, id: AllocationId, peer: SocketAddr, now: u64) -> Option<Judged> {
         let judged = self.table.get(id)?.permissions.get(peer.ip(), now)?;
         if judged.generation == self.generation { Some(judged) } else { self.judge_permission(id, peer) }
     }
@@ -141,19 +140,18 @@ impl Server {
 
     fn takes(&mut self, id: AllocationId, to_peer: bool, bytes: usize, now: u64) -> Option<bool> {
         let Self { table, config, counters, .. } = self;
-        let side = |buckets: &mut Buckets, limit| {
+        let (of_allocation, of_user) = table.buckets(id)?;
+        let pairs = [(of_allocation, config.allocation_bandwidth), (of_user, config.user_bandwidth)];
+        let mut buckets = pairs.map(|(buckets, limit)| {
             let bucket = if to_peer { &mut buckets.to_peers } else { &mut buckets.to_client };
-            bucket.take(bytes, limit, now)
-        };
-        let user = table.get(id)?.user;
-        let fits = match config.user_bandwidth {
-            Some(limit) => side(table.buckets_of_user(user)?, limit),
-            None => true,
-        };
-        let fits = match config.allocation_bandwidth.filter(|_| fits) {
-            Some(limit) => side(&mut table.get_mut(id)?.buckets, limit),
-            None => fits,
-        };
+            (bucket, limit)
+        });
+        let fits =
+            buckets.iter_mut().all(|(bucket, limit)| limit.is_none_or(|limit| bucket.has(bytes, limit, now)));
+        if fits {
+            // What one of them refuses takes nothing from the other.
+            buckets.iter_mut().for_each(|(bucket, _)| bucket.take(bytes));
+        }
         counters.dropped_for_bandwidth += u64::from(!fits);
         Some(fits)
     }

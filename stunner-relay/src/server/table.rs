@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
@@ -15,6 +15,12 @@ use super::{
     limits::Buckets,
 };
 use crate::FiveTuple;
+
+/// Users without allocations who are remembered for their use of bandwidth.
+const MAX_IDLE: usize = 4_096;
+
+/// Entries that the heap may have beyond two for each allocation.
+const SLACK: usize = 64;
 
 /// The handle of an allocation. Its generation keeps one that has ended from reaching its successor.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -64,6 +70,8 @@ pub(super) struct Table {
     by_source: HashMap<IpAddr, usize>,
     by_user: HashMap<Box<str>, usize>,
     users: Slab<User>,
+    /// Users without allocations whose use of bandwidth is remembered for a while.
+    idle: VecDeque<usize>,
     expiries: BinaryHeap<Reverse<(u64, AllocationId)>>,
     generation: u32,
 }
@@ -79,6 +87,7 @@ pub(super) struct Path {
 /// What the allocations of one user share.
 #[derive(Debug)]
 struct User {
+    name: Box<str>,
     allocations: usize,
     first: Option<AllocationId>,
     buckets: Buckets,
@@ -140,10 +149,12 @@ impl Table {
         (*generation == id.generation).then_some(allocation)
     }
 
-    /// What a user's allocations may still send and receive.
-    #[inline]
-    pub(super) fn buckets_of_user(&mut self, user: usize) -> Option<&mut Buckets> {
-        self.users.get_mut(user).map(|user| &mut user.buckets)
+    /// What an allocation, and all of its user's together, may still send and receive.
+    pub(super) fn buckets(&mut self, id: AllocationId) -> Option<(&mut Buckets, &mut Buckets)> {
+        let (generation, allocation) = self.slots.get_mut(id.index as usize)?;
+        let allocation = (*generation == id.generation).then_some(allocation)?;
+        let user = self.users.get_mut(allocation.user)?;
+        Some((&mut allocation.buckets, &mut user.buckets))
     }
 
     /// Allocations from a place in the slab on, with the place of the next.
@@ -168,8 +179,14 @@ impl Table {
         }
         *self.by_source.entry(allocation.source).or_default() += 1;
         let users = &mut self.users;
-        let user = *self.by_user.entry(allocation.known.user.clone()).or_insert_with(|| {
-            users.insert(User { allocations: 0, first: None, buckets: Buckets::default() })
+        let name = &allocation.known.user;
+        let user = *self.by_user.entry(name.clone()).or_insert_with(|| {
+            users.insert(User {
+                name: name.clone(),
+                allocations: 0,
+                first: None,
+                buckets: Buckets::default(),
+            })
         });
         allocation.user = user;
         let next = self.users[user].first.replace(id);
@@ -214,11 +231,47 @@ impl Table {
             Some(previous) => previous.siblings[1] = next,
             None => self.users[allocation.user].first = next,
         }
-        let user = &mut self.users[allocation.user];
-        user.allocations -= 1;
-        if user.allocations == 0 {
-            self.users.remove(allocation.user);
-            self.by_user.remove(&allocation.known.user);
+        self.users[allocation.user].allocations -= 1;
+        self.rest(allocation.user);
+        self.tidy();
+    }
+
+    /// Forgets a user without allocations: at once, or later when it has used bandwidth, so that it does not come back
+    /// with all of it.
+    fn rest(&mut self, user: usize) {
+        if self.users[user].allocations > 0 {
+            return;
+        }
+        if !self.users[user].buckets.is_touched() {
+            return self.forget_user(user);
+        }
+        self.idle.push_back(user);
+        if self.idle.len() > MAX_IDLE
+            && let Some(oldest) = self.idle.pop_front()
+        {
+            self.forget_user(oldest);
+        }
+    }
+
+    fn forget_user(&mut self, user: usize) {
+        if self.users.get(user).is_some_and(|user| user.allocations == 0) {
+            let User { name, .. } = self.users.remove(user);
+            self.by_user.remove(&name);
+        }
+    }
+
+    /// Takes from the heap what allocations left there that have ended, before it grows.
+    fn tidy(&mut self) {
+        let Self { slots, expiries, .. } = self;
+        let waits = |&Reverse((at, id)): &Reverse<(u64, AllocationId)>| {
+            let found = slots.get(id.index as usize).filter(|(generation, _)| *generation == id.generation);
+            found.is_some_and(|(_, allocation)| allocation.queued == at)
+        };
+        if expiries.len() > 2 * slots.len() + SLACK {
+            expiries.retain(waits);
+        }
+        while expiries.peek().is_some_and(|entry| !waits(entry)) {
+            expiries.pop();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use foldhash::quality::RandomState;
-use stunner_proto::ChannelNumber;
+use stunner_proto::{ChannelNumber, attribute::AddressFamily};
 
 use super::Judged;
 use crate::Refusal;
@@ -89,6 +89,14 @@ impl Channels {
         self.entries.push(fresh);
         self.reindex();
         Ok(())
+    }
+
+    /// Forgets channels to peers of a family.
+    pub(crate) fn forget_family(&mut self, family: AddressFamily) {
+        self.entries.retain(|entry| AddressFamily::of(entry.peer.ip()) != family);
+        self.by_number.clear();
+        self.by_peer.clear();
+        self.reindex();
     }
 
     #[inline]

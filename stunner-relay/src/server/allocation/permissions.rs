@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use foldhash::quality::RandomState;
+use stunner_proto::attribute::AddressFamily;
 
 use crate::{Refusal, Verdict};
 
@@ -71,6 +72,13 @@ impl Permissions {
             self.reindex();
         }
         if self.entries.len() + new(self) > max { Err(Refusal::InsufficientCapacity) } else { Ok(()) }
+    }
+
+    /// Forgets peers of a family.
+    pub(crate) fn forget_family(&mut self, family: AddressFamily) {
+        self.entries.retain(|entry| AddressFamily::of(entry.peer) != family);
+        self.index.clear();
+        self.reindex();
     }
 
     #[inline]

@@ -69,6 +69,14 @@ impl Answer {
         relayed
     }
 
+    /// All relayed transport addresses of an allocation, in their order.
+    pub(crate) fn all_relayed(&self) -> Vec<SocketAddr> {
+        let message = self.message();
+        let all = message.attributes().filter(|attribute| attribute.kind == XorRelayedAddress::TYPE);
+        let decode = |value| XorRelayedAddress::decode(value, message.transaction_id()).expect("an address");
+        all.map(|attribute| decode(attribute.value).0).collect()
+    }
+
     pub(crate) fn has(&self, kind: AttributeType) -> bool {
         self.message().contains(kind)
     }

@@ -12,10 +12,13 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use stunner_proto::{attribute::AddressFamily, framing};
+use stunner_proto::{
+    attribute::{AddressFamily, ConnectionId},
+    framing,
+};
 use stunner_relay::{
-    AllocateRequest, Client, Config, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server,
-    Transport,
+    AllocateRequest, Client, Config, ConnectRequest, Event, FiveTuple, ListenerId, MAX_REPLY, Output,
+    RelayId, Server, Transport,
 };
 
 mod message;
@@ -24,6 +27,7 @@ mod ports;
 mod setup;
 mod turn_client;
 mod user;
+mod users;
 
 pub(crate) use message::{Answer, Raw, Received, message};
 pub(crate) use network::Link;
@@ -33,6 +37,7 @@ pub(crate) use setup::{
 };
 pub(crate) use turn_client::{Purpose, TurnClient};
 pub(crate) use user::{User, allocated, allocated_in, allocated_v6};
+pub(crate) use users::Users;
 
 use network::{Flight, Network};
 use ports::Ports;
@@ -49,6 +54,10 @@ pub(crate) struct World {
     /// Clients that live by themselves: they ask again, refresh in time, and keep what they receive.
     pub(crate) clients: BTreeMap<SocketAddr, TurnClient>,
     pub(crate) events: Vec<Event>,
+    /// Connect requests that wait for [`World::take_connection`].
+    pub(crate) dials: Vec<ConnectRequest>,
+    /// Streams that became the data of a connection.
+    pub(crate) spliced: Vec<(SocketAddr, ConnectionId)>,
     /// While it is there, Allocate requests wait in it for [`World::bind_held`].
     pub(crate) held: Option<Vec<AllocateRequest>>,
     seed: u64,
@@ -76,6 +85,8 @@ impl World {
             ports: Ports::new(&[SERVER]),
             clients: BTreeMap::new(),
             events: Vec::new(),
+            dials: Vec::new(),
+            spliced: Vec::new(),
             held: None,
             seed,
             inbox: BTreeMap::new(),
@@ -149,6 +160,13 @@ impl World {
         self.take_events();
     }
 
+    /// Does something to the server that whoever runs it may do, and takes note of what that brought about.
+    pub(crate) fn operate<T>(&mut self, what: impl FnOnce(&mut Server) -> T) -> T {
+        let result = what(&mut self.server);
+        self.take_events();
+        result
+    }
+
     /// The client behind an address, as a shell would tell of it.
     pub(crate) fn client(&self, client: SocketAddr, server: SocketAddr) -> Client {
         let transport = if self.streams.contains_key(&client) { Transport::Tcp } else { Transport::Udp };
@@ -211,11 +229,44 @@ impl World {
                 None => self.bind(request, &mut reply),
             },
             Output::ToPeer { relay, peer, data, .. } => return self.send_to_peer(relay, peer, data),
+            Output::Connect(request) => return self.dials.push(request),
+            Output::Splice { connection, reply } => {
+                self.spliced.push((from, connection));
+                reply
+            }
             Output::ReplyFrom { from, to, len } => return self.send(from, to, &reply[..len]),
             _ => 0,
         };
         self.take_events();
         self.reply(&client, &reply[..len]);
+    }
+
+    /// The peer that was dialled last takes the connection, or does not; the answer to who asked for it.
+    pub(crate) fn take_connection(&mut self, takes: bool) -> Answer {
+        let request = self.dials.pop().expect("somebody was dialled");
+        let client = request.client();
+        let mut reply = [0; MAX_REPLY];
+        let len = if takes {
+            self.server.connected(request, self.now, &mut reply)
+        } else {
+            self.server.not_connected(request, self.now, &mut reply)
+        };
+        self.take_events();
+        self.reply(&client, &reply[..len]);
+        self.settle();
+        Answer(self.take(client.tuple.client).pop().expect("an answer").1)
+    }
+
+    /// A peer connects to a relayed transport address: what the client is told, and what the connection is called.
+    pub(crate) fn incoming(
+        &mut self,
+        peer: SocketAddr,
+        relayed: SocketAddr,
+    ) -> Option<(Vec<u8>, ConnectionId)> {
+        let relay = *self.relays.get(&relayed)?;
+        let mut reply = [0; MAX_REPLY];
+        let (_, connection, len) = self.server.handle_incoming(peer, relay, self.now, &mut reply)?;
+        Some((reply[..len].to_vec(), connection))
     }
 
     /// Carries out the Allocate requests that were held back.
@@ -258,6 +309,10 @@ impl World {
 
     fn reply(&mut self, client: &Client, bytes: &[u8]) {
         let address = client.tuple.client;
+        if client.tuple.transport.is_stream() && !self.streams.contains_key(&address) {
+            // Its connection has ended, and its allocation waits for it to come back.
+            return;
+        }
         assert_eq!(*client, self.client(address, client.tuple.server), "the shell's key comes back");
         if client.tuple.transport.is_stream() && !bytes.is_empty() {
             assert_eq!(framing::frame_len(bytes), Ok(Some(bytes.len())), "one frame, and no more");

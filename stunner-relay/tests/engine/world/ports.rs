@@ -19,6 +19,8 @@ pub(crate) struct Ports {
     pub(crate) addresses: Vec<IpAddr>,
     /// The ports of each.
     pub(crate) range: RangeInclusive<u16>,
+    /// Addresses on which no port is free, whatever their range says.
+    pub(crate) exhausted: BTreeSet<IpAddr>,
     taken: BTreeSet<SocketAddr>,
     kept: BTreeMap<[u8; 8], Kept>,
 }
@@ -35,6 +37,7 @@ impl Ports {
         Self {
             addresses: addresses.to_vec(),
             range: 49_152..=65_535,
+            exhausted: BTreeSet::new(),
             taken: BTreeSet::new(),
             kept: BTreeMap::new(),
         }
@@ -105,6 +108,7 @@ impl Ports {
 
     fn is_free(&self, relayed: SocketAddr) -> bool {
         let kept = self.kept.values().any(|kept| kept.relayed == relayed);
-        self.range.contains(&relayed.port()) && !self.taken.contains(&relayed) && !kept
+        let exhausted = self.exhausted.contains(&relayed.ip());
+        self.range.contains(&relayed.port()) && !self.taken.contains(&relayed) && !kept && !exhausted
     }
 }

@@ -6,11 +6,11 @@ use rand::Rng;
 use stunner_proto::{
     Class, Key, MessageBuilder, Method, TransactionId,
     attribute::{
-        AddressFamily, Data, Lifetime, Nonce, Realm, RequestedAddressFamily, RequestedTransport, Username,
-        XorPeerAddress,
+        AddressFamily, Data, Lifetime, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+        RequestedAddressFamily, RequestedTransport, Userhash, Username, XorPeerAddress,
     },
 };
-use stunner_relay::{Config, PeerPolicy};
+use stunner_relay::{Algorithm, Config, PeerPolicy};
 
 use super::{Answer, Everyone, LISTENER, Raw, Received, SERVER_V6, World, client, config, message};
 
@@ -23,6 +23,10 @@ pub(crate) struct User {
     pub(crate) password: &'static str,
     pub(crate) realm: String,
     pub(crate) nonce: String,
+    /// What it chooses of the algorithms it was offered; nothing where it knows of no such choice, and has MD5.
+    pub(crate) chosen: Option<Algorithm>,
+    /// Whether it gives the hash of its name only.
+    pub(crate) anonymous: bool,
 }
 
 /// A world in which client 1 has an allocation and may reach everyone; and its relayed transport address.
@@ -56,11 +60,14 @@ impl User {
 
     pub(crate) fn named(address: SocketAddr, name: &'static str, password: &'static str) -> Self {
         let (realm, nonce) = (String::new(), String::new());
-        Self { address, server: LISTENER, name, password, realm, nonce }
+        Self { address, server: LISTENER, name, password, realm, nonce, chosen: None, anonymous: false }
     }
 
     pub(crate) fn key(&self) -> Key {
-        Key::long_term(self.name, &self.realm, self.password)
+        match self.chosen {
+            Some(Algorithm::Sha256) => Key::long_term_sha256(self.name, &self.realm, self.password),
+            _ => Key::long_term(self.name, &self.realm, self.password),
+        }
     }
 
     /// Asks without credentials, and keeps the realm and the nonce of the refusal.
@@ -127,15 +134,26 @@ impl User {
     }
 
     pub(crate) fn sign<'b>(&self, message: MessageBuilder<'b>, key: &Key) -> MessageBuilder<'b> {
-        self.credentials(message).integrity(key)
+        let message = self.credentials(message);
+        if self.chosen.is_some() { message.integrity_sha256(key) } else { message.integrity(key) }
     }
 
-    /// USERNAME, REALM and NONCE.
+    /// USERNAME or USERHASH, REALM, NONCE, and what was chosen of the algorithms.
     pub(crate) fn credentials<'b>(&self, message: MessageBuilder<'b>) -> MessageBuilder<'b> {
+        let message = if self.anonymous {
+            message.attribute(&Userhash::new(self.name, &self.realm))
+        } else {
+            message.attribute(&Username::new(self.name).expect("a name"))
+        };
+        let chosen = self.chosen.map(|chosen| match chosen {
+            Algorithm::Md5 => PasswordAlgorithm::MD5,
+            Algorithm::Sha256 => PasswordAlgorithm::SHA256,
+        });
         message
-            .attribute(&Username::new(self.name).expect("a name"))
             .attribute(&Realm::new(&self.realm).expect("a realm"))
             .attribute(&Nonce::new(&self.nonce).expect("a nonce"))
+            .maybe(chosen.map(|_| PasswordAlgorithms::SHA256_MD5).as_ref())
+            .maybe(chosen.as_ref())
     }
 
     /// An Allocate for UDP, and what else is asked for.
