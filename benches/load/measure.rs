@@ -15,6 +15,7 @@ use super::{
     now,
     payload::Tally,
     process::{CpuTime, Process},
+    report,
     scenario::{self, Kind, Scenario, Way},
     traffic::Load,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Measured {
     pub(crate) delivered: u64,
     /// What came changed, twice or to someone else.
     pub(crate) wrong: u64,
+    /// What the options asked for, which the driver does not reach where others use the processors.
+    pub(crate) asked_per_second: f64,
     pub(crate) offered_per_second: f64,
     pub(crate) delivered_per_second: f64,
     /// What did not come, in percent.
@@ -71,7 +74,7 @@ fn packets(mut load: Load, server: &Process, rate: u32, time: Duration) -> io::R
     load.run(rate, WARM_UP)?;
     let before = server.cpu_time()?;
     let tally = load.run(rate, time)?;
-    Ok(Measured::new(tally, before, server.cpu_time()?, time))
+    Ok(Measured::new(tally, before, server.cpu_time()?, rate, time))
 }
 
 /// Allocations from beginning to end, some at a time: a nonce, Allocate, ChannelBind, Refresh, and a Refresh that ends it.
@@ -88,7 +91,7 @@ fn cycles(server: &Process, rate: u32, time: Duration) -> io::Result<Measured> {
         next += interval;
     }
     let took = start.elapsed().max(time);
-    Ok(Measured::new(tally, before, server.cpu_time()?, took))
+    Ok(Measured::new(tally, before, server.cpu_time()?, rate, took))
 }
 
 fn cycle(server: SocketAddr, first: &mut u32, tally: &mut Tally) -> io::Result<()> {
@@ -118,12 +121,11 @@ fn idle(server: &Process, count: u32) -> io::Result<Measured> {
 }
 
 impl Measured {
-    fn new(mut tally: Tally, before: CpuTime, after: CpuTime, time: Duration) -> Self {
+    fn new(mut tally: Tally, before: CpuTime, after: CpuTime, rate: u32, time: Duration) -> Self {
         let (user, system) = after.since(before);
         let delivered = tally.delivered as f64;
         let each = |cpu: f64| cpu / delivered.max(1.0);
         let micros = |latency: Duration| latency.as_secs_f64() * 1e6;
-        let lost = tally.offered.saturating_sub(tally.delivered) as f64;
         Self {
             cost: each(user + system),
             user: each(user),
@@ -131,11 +133,29 @@ impl Measured {
             offered: tally.offered,
             delivered: tally.delivered,
             wrong: tally.wrong,
+            asked_per_second: rate.into(),
             offered_per_second: tally.offered as f64 / time.as_secs_f64(),
             delivered_per_second: delivered / time.as_secs_f64(),
-            loss: 100.0 * lost / (tally.offered as f64).max(1.0),
+            loss: Self::loss(tally.offered, tally.delivered),
             p50: micros(tally.percentile(50)),
             p99: micros(tally.percentile(99)),
         }
+    }
+    /// Packets that did not arrive, in percent.
+    pub(crate) fn loss(offered: u64, delivered: u64) -> f64 {
+        100.0 * offered.saturating_sub(delivered) as f64 / (offered as f64).max(1.0)
+    }
+
+    /// The most of it on one line.
+    pub(crate) fn line(&self, unit: &str) -> String {
+        let cost = format!("{} {unit}", report::whole(self.cost));
+        if self.asked_per_second == 0.0 {
+            return cost;
+        }
+        let [offered, asked] = [self.offered_per_second, self.asked_per_second].map(report::whole);
+        format!(
+            "{cost}, {offered} of {asked} offered a second, {:.2} % lost, {} wrong",
+            self.loss, self.wrong
+        )
     }
 }

@@ -10,14 +10,15 @@ mod client;
 mod measure;
 mod payload;
 mod process;
-mod report;
+pub(crate) mod report;
+mod rounds;
 mod scenario;
 mod socket;
 mod traffic;
 
-pub(crate) use measure::{Measured, measure};
+use measure::{Measured, measure};
 pub(crate) use process::Process;
-pub(crate) use report::{Table, cells, save};
+pub(crate) use rounds::{Rounds, in_turns};
 pub(crate) use scenario::Scenario;
 
 /// The domain and the one user of every server.
@@ -39,7 +40,11 @@ pub(crate) struct Options {
     list: bool,
     /// Short measurements, to see that everything works
     #[arg(long)]
-    pub(crate) quick: bool,
+    quick: bool,
+    /// Rounds of which the medians are taken, after one that does not count if there are several
+    /// [default: 5 beside another server, else 1; quick: 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
     /// How long a measurement takes [default: 3; quick: 0.3]
     #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
@@ -56,7 +61,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub(crate) json: Option<PathBuf>,
-    /// What cargo adds
+    /// What `cargo bench` adds; without it, as under `cargo test`, all is quick.
     #[arg(long, hide = true)]
     #[serde(skip)]
     bench: bool,
@@ -77,14 +82,23 @@ impl Options {
         chosen
     }
 
+    /// How many rounds, if the options leave it open.
+    pub(crate) fn rounds(&self, default: u16) -> u16 {
+        self.rounds.unwrap_or(if self.is_quick() { 1 } else { default })
+    }
+
+    const fn is_quick(&self) -> bool {
+        self.quick || !self.bench
+    }
+
     fn time(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds.unwrap_or(if self.quick { 0.3 } else { 3.0 }))
+        Duration::from_secs_f64(self.seconds.unwrap_or(if self.is_quick() { 0.3 } else { 3.0 }))
     }
 
     /// As many idle allocations as a process can have files for, a few kept for other things.
     fn idle(&self) -> u32 {
         let files = process::raise_open_files().saturating_sub(200);
-        let wanted = self.idle.unwrap_or(if self.quick { 1_000 } else { 10_000 });
+        let wanted = self.idle.unwrap_or(if self.is_quick() { 1_000 } else { 10_000 });
         wanted.min(u32::try_from(files).unwrap_or(u32::MAX))
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, fs, io, path::Path};
 
 use serde::Serialize;
 
-use super::scenario::{Kind, Scenario};
+use super::Rounds;
 
 /// A table whose first column is text, and whose others are figures.
 pub(crate) struct Table {
@@ -49,36 +49,43 @@ impl fmt::Display for Table {
     }
 }
 
-/// Figures for a table: how to write them, and what they are of.
-pub(crate) mod cells {
-    use super::{Kind, Scenario};
-
-    /// What the cost of a scenario is in.
-    pub(crate) const fn unit(scenario: &Scenario) -> &'static str {
-        match scenario.kind {
-            Kind::Relay(_) => "ns/packet",
-            Kind::Binding => "ns/request",
-            Kind::Cycles => "ns/cycle",
-            Kind::Idle => "B/allocation",
+/// All figures of each row: what was measured, its unit, and the rounds.
+pub(crate) fn figures(rows: &[(String, &str, &Rounds)]) -> Table {
+    let head = ["", "cost", "unit", "user", "system", "spread", "offered/s", "delivered/s", "loss", "wrong"];
+    let mut table = Table::new(&[&head[..], &["p50 us", "p99 us"]].concat());
+    for (name, unit, rounds) in rows {
+        let measured = &rounds.median;
+        let mut row = vec![name.clone(), whole(measured.cost), (*unit).to_owned()];
+        // Nothing is sent in some scenarios.
+        if measured.asked_per_second > 0.0 {
+            row.extend([measured.user, measured.system].map(whole));
+            row.push(percent(rounds.spread));
+            row.extend([measured.offered_per_second, measured.delivered_per_second].map(whole));
+            row.extend([format!("{:.2} %", measured.loss), measured.wrong.to_string()]);
+            row.extend([measured.p50, measured.p99].map(whole));
+        } else {
+            row.extend(["", "", &percent(rounds.spread), "", "", "", "", "", ""].map(str::to_owned));
         }
+        table.row(row);
     }
+    table
+}
 
-    /// Rounded, thousands apart.
-    pub(crate) fn whole(number: f64) -> String {
-        let digits = format!("{number:.0}");
-        let mut spaced = String::new();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                spaced.push(',');
-            }
-            spaced.push(digit);
+/// Rounded, thousands apart.
+pub(crate) fn whole(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut spaced = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            spaced.push(',');
         }
-        spaced
+        spaced.push(digit);
     }
+    spaced
+}
 
-    pub(crate) fn percent(number: f64) -> String {
-        format!("{number:.2} %")
-    }
+fn percent(number: f64) -> String {
+    format!("{number:.0} %")
 }
 
 /// Where the figures come from, without which they mean nothing.

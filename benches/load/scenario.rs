@@ -24,6 +24,18 @@ pub(crate) struct Scenario {
     pub(crate) kind: Kind,
 }
 
+impl Scenario {
+    /// What its cost is in.
+    pub(crate) const fn unit(&self) -> &'static str {
+        match self.kind {
+            Kind::Relay(_) => "ns/packet",
+            Kind::Binding => "ns/request",
+            Kind::Cycles => "ns/cycle",
+            Kind::Idle => "B/allocation",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// Application data.

@@ -27,7 +27,7 @@ const VOLLEY: u32 = 10;
 /// How far a load may fall behind before it gives up what it missed.
 const LATE: Duration = Duration::from_millis(5);
 
-/// How long after the last packet the rest is waited for.
+/// How long nothing may arrive before the rest is lost.
 const DRAIN: Duration = Duration::from_millis(100);
 
 /// How packets look on a socket, both ways.
@@ -104,10 +104,14 @@ impl Load {
             }
             self.receive()?;
         }
-        let end = now();
-        while self.tally.delivered < self.tally.offered && now() < end + DRAIN {
+        let mut last = now();
+        while self.tally.delivered < self.tally.offered && now() < last + DRAIN {
+            let before = self.tally.delivered;
             self.endpoints.iter_mut().try_for_each(|endpoint| endpoint.socket.flush())?;
             self.receive()?;
+            if self.tally.delivered > before {
+                last = now();
+            }
         }
         Ok(std::mem::take(&mut self.tally))
     }
