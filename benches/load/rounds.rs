@@ -30,7 +30,8 @@ pub(crate) fn in_turns(
         for ((name, start), measured) in servers.iter().zip(&mut all) {
             let now = start().and_then(|server| measure(scenario, &server, options));
             let now = now.map_err(|error| io::Error::other(format!("{}, {name}: {error}", scenario.name)))?;
-            let counts = if round < dropped { "warm-up".to_owned() } else { format!("round {round}") };
+            let counted = round + 1 - dropped;
+            let counts = if counted == 0 { "warm-up".to_owned() } else { format!("round {counted}") };
             eprintln!("  {counts}, {name}: {}", now.line(scenario.unit()));
             if round >= dropped {
                 measured.push(now);
