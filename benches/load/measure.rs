@@ -113,7 +113,7 @@ fn cycle(server: SocketAddr, first: &mut u32, tally: &mut Tally) -> io::Result<(
 fn idle(server: &Process, count: u32) -> io::Result<Measured> {
     let _first = client::allocated(server.address(), Transport::Udp, 0, FIRST)?;
     let before = server.memory()?;
-    let count = count - FIRST;
+    let count = count.saturating_sub(FIRST).max(1);
     let _rest = client::allocated(server.address(), Transport::Udp, FIRST, count)?;
     let grown = server.memory()?.saturating_sub(before) as f64;
     let (offered, delivered) = (count.into(), count.into());
@@ -141,6 +141,7 @@ impl Measured {
             p99: micros(tally.percentile(99)),
         }
     }
+
     /// Packets that did not arrive, in percent.
     pub(crate) fn loss(offered: u64, delivered: u64) -> f64 {
         100.0 * offered.saturating_sub(delivered) as f64 / (offered as f64).max(1.0)

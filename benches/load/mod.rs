@@ -46,8 +46,9 @@ pub(crate) struct Options {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
     /// How long a measurement takes [default: 3; quick: 0.3]
-    #[arg(long, value_parser = seconds)]
-    seconds: Option<f64>,
+    #[arg(long, value_parser = seconds, hide_default_value = true)]
+    #[arg(default_value_ifs = [("quick", "true", "0.3"), ("bench", "true", "3")], default_value = "0.3")]
+    seconds: f64,
     /// Allocations that relay
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=4_000))]
     allocations: u32,
@@ -55,8 +56,9 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     rate: u32,
     /// Idle allocations, at most as many as files may be open [default: 10000; quick: 1000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=40_000))]
-    idle: Option<u32>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=40_000), hide_default_value = true)]
+    #[arg(default_value_ifs = [("quick", "true", "1000"), ("bench", "true", "10000")], default_value = "1000")]
+    idle: u32,
     /// Write the results to this file, too
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -82,24 +84,19 @@ impl Options {
         chosen
     }
 
-    /// How many rounds, if the options leave it open.
+    /// How many rounds, where the options leave it open.
     pub(crate) fn rounds(&self, default: u16) -> u16 {
-        self.rounds.unwrap_or(if self.is_quick() { 1 } else { default })
-    }
-
-    const fn is_quick(&self) -> bool {
-        self.quick || !self.bench
+        self.rounds.unwrap_or(if self.quick || !self.bench { 1 } else { default })
     }
 
     fn time(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds.unwrap_or(if self.is_quick() { 0.3 } else { 3.0 }))
+        Duration::from_secs_f64(self.seconds)
     }
 
     /// As many idle allocations as a process can have files for, a few kept for other things.
     fn idle(&self) -> u32 {
         let files = process::raise_open_files().saturating_sub(200);
-        let wanted = self.idle.unwrap_or(if self.is_quick() { 1_000 } else { 10_000 });
-        wanted.min(u32::try_from(files).unwrap_or(u32::MAX))
+        self.idle.min(u32::try_from(files).unwrap_or(u32::MAX))
     }
 }
 
