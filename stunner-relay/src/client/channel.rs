@@ -37,6 +37,8 @@ struct Channel {
     number: ChannelNumber,
     stage: Stage,
     kept: bool,
+    /// Whether the server was asked for more time since it last gave some: nobody knows how much it has.
+    doubtful: bool,
 }
 
 /// The channels of an allocation, by peer and by number.
@@ -124,10 +126,11 @@ impl Client {
         let stage = known.map_or(Stage::Resting, |channel| channel.stage);
         let kept = known.is_some_and(|channel| channel.kept && channel.stage != Stage::Resting);
         let stage = if stage == Stage::Resting { Stage::Asked } else { stage };
-        self.channels.by_peer.insert(peer, Channel { number, stage, kept: true });
+        let doubtful = known.is_some_and(|channel| channel.doubtful);
+        self.channels.by_peer.insert(peer, Channel { number, stage, kept: true, doubtful });
         self.expect_permission(peer);
         if !kept {
-            self.ask(Request::Channel(number, peer), now);
+            self.ask_channel(peer, now);
         }
         Ok(number)
     }
@@ -156,6 +159,7 @@ impl Client {
     pub(super) fn bound(&mut self, number: ChannelNumber, peer: SocketAddr, now: u64) {
         let Some(channel) = self.channels.by_peer.get_mut(&peer) else { return };
         let known = std::mem::replace(&mut channel.stage, Stage::Bound) == Stage::Bound;
+        channel.doubtful = false;
         if channel.kept {
             self.schedule.set(Due::Channel(peer), now + RENEWAL);
         }
@@ -190,17 +194,19 @@ impl Client {
         self.refused(Request::Channel(number, peer), why);
     }
 
-    pub(super) fn renew_channel(&mut self, peer: SocketAddr, now: u64) {
-        if let Some(number) = self.channels.bound(peer) {
-            self.ask(Request::Channel(number, peer), now);
-        }
+    /// Asks for a channel, or for more time for it.
+    pub(super) fn ask_channel(&mut self, peer: SocketAddr, now: u64) {
+        let Some(channel) = self.channels.by_peer.get_mut(&peer) else { return };
+        channel.doubtful = true;
+        let number = channel.number;
+        self.ask(Request::Channel(number, peer), now);
     }
 
     /// A channel has expired.
     pub(super) fn channel_ended(&mut self, peer: SocketAddr, now: u64) {
-        let Some(&Channel { number, kept, .. }) = self.channels.by_peer.get(&peer) else { return };
+        let Some(&Channel { number, kept, doubtful, .. }) = self.channels.by_peer.get(&peer) else { return };
         self.transactions.forget(Request::Channel(number, peer));
-        self.rest(peer, now + PAUSE);
+        self.rest(peer, now + PAUSE + if doubtful { LIFETIME } else { 0 });
         if kept {
             self.release_permission(peer.ip(), now);
             self.refused(Request::Channel(number, peer), Failure::Timeout);

@@ -48,7 +48,8 @@ pub enum MigrateError {
 
 impl Client {
     /// Takes the allocation along to another address of the client's. Requests wait meanwhile; data go on from the old
-    /// address until [`Event::Migrated`], if that still works.
+    /// address until [`Event::Migrated`], if that still works. After that, send some: only they show the server that the
+    /// client has arrived, and it refuses (400) a way back before.
     ///
     /// # Errors
     /// [`MigrateError`], where there is nothing to take along, or nothing to take it with.

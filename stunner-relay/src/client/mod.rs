@@ -204,7 +204,7 @@ impl Client {
                 Due::Expiry => self.lose(Lost::Expired),
                 Due::Permission(ip) => self.renew_permission(ip, now),
                 Due::PermissionEnd(ip) => self.permission_ended(ip),
-                Due::Channel(peer) => self.renew_channel(peer, now),
+                Due::Channel(peer) => self.ask_channel(peer, now),
                 Due::ChannelEnd(peer) => self.channel_ended(peer, now),
                 Due::ChannelFree(peer) => self.channel_freed(peer),
             }

@@ -37,8 +37,10 @@ impl Client {
 
     /// Begins as many of the transactions that wait as may be under way.
     pub(super) fn begin(&mut self, now: u64) {
-        let held = self.paths.are_held();
-        while let Some(waiting) = self.transactions.admit(|request| !held || request == Request::Migrate) {
+        loop {
+            let held = self.paths.are_held();
+            let fit = |request| !held || request == Request::Migrate;
+            let Some(waiting) = self.transactions.admit(fit) else { break };
             let id = TransactionId(self.rng.random());
             let local = self.paths.of(waiting.request, self.tuple.client);
             match self.build(waiting.request, id) {

@@ -8,14 +8,14 @@ use std::{
 use stunner_proto::{
     AttributeType, Class, MessageBuilder, Method,
     attribute::{
-        AddressErrorCode, AddressFamily, ErrorCode, EvenPort, Lifetime, RequestedAddressFamily,
+        AddressErrorCode, AddressFamily, ErrorCode, EvenPort, Lifetime, Nonce, Realm, RequestedAddressFamily,
         RequestedTransport, ReservationToken, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
     },
 };
 use stunner_relay::client::{Config, Event, Failure, Port, Request, RestartError, Retry, Wanted};
 
 use crate::{
-    script::{Asked, SHA1, Script},
+    script::{Asked, SHA1, Script, Sign},
     world::{CLIENT, RELAYED, SERVER_V6, World, server_config},
 };
 
@@ -355,6 +355,26 @@ fn our_own_server_without_ipv6_grants_ipv4_and_says_so() {
 
     let [Event::Allocated(allocated)] = world.events[..] else { panic!("{:?}", world.events) };
     assert_eq!(allocated.missing, Some((AddressFamily::V6, 440)));
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_not_sent_and_that_is_told() {
+    let nonce = "\u{10FFFF}".repeat(127);
+    for (realm, fits) in [(10, true), (127, false)] {
+        let mut script = Script::new(Config::new(&"x".repeat(508), "pass"));
+        let first = script.ask();
+
+        script.respond(&first, Class::ErrorResponse, Sign::Not, |response| {
+            response
+                .attribute(&ErrorCode::UNAUTHENTICATED)
+                .attribute(&Realm::new(&"é".repeat(realm)).unwrap())
+                .attribute(&Nonce::new(&nonce).unwrap())
+        });
+
+        assert_eq!(script.poll().is_some(), fits, "a realm of {realm} characters");
+        let told = Event::Refused { request: Request::Allocate, why: Failure::TooLong };
+        assert_eq!(script.event(), (!fits).then_some(told));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod data;
 mod keep;
 mod mobility;
 mod race;
+mod random;
 mod redirect;
 mod retransmit;
 mod script;

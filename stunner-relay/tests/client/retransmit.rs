@@ -72,7 +72,7 @@ fn second_after(script: &mut Script) -> u128 {
 #[test]
 fn rtx_05_the_next_rto_comes_from_the_round_trip_time() {
     let mut script = Script::challenged(Script::config());
-    // The challenge took no time; so the smoothed time is 25 ms, its variation 50 ms, and the settings' floor counts.
+    // The challenge took no time, and this takes a second: 125 ms on an average, 250 ms more or less.
     let asked = script.ask();
     script.now += Duration::from_millis(1_000);
     script.grant(&asked);
