@@ -1,7 +1,7 @@
 //! Who the client is: the long-term credentials of RFC 8489, sections 9.2.3 and 9.2.5.
 //!
-//! What a response is worth is said by [`judge`]; what a challenge changes, by [`Credentials::challenged`]; how requests
-//! are signed from then on, by [`Credentials::sign`].
+//! What a response is worth is said by [`judge`]; what a challenge changes, by [`Credentials::challenged`]; how
+//! requests are signed from then on, by [`Credentials::sign`].
 
 use stunner_proto::{
     Attribute, AttributeType, Authenticated, Class, Integrity, Key, Message, MessageBuilder, TransactionId,

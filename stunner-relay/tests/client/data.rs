@@ -235,6 +235,21 @@ fn chd_12_data_over_a_channel_whose_peer_has_no_permission_any_more_are_dropped(
 }
 
 #[test]
+fn chd_05_data_over_a_channel_that_has_expired_are_dropped_also_where_its_peer_is_permitted() {
+    let mut world = World::allocated(Script::config());
+    world.client.permit(PEER.ip(), world.now).unwrap();
+    world.client.bind(PEER, world.now).unwrap();
+    world.settle();
+    world.client.unbind(PEER, world.now);
+    world.run_for(std::time::Duration::from_secs(601));
+    assert!(world.client.is_permitted(PEER.ip()));
+
+    let received = world.client.handle_input(b"\x40\x00\x00\x05hello", SERVER, world.now);
+
+    assert_eq!(received, None);
+}
+
+#[test]
 fn chd_13_data_over_a_channel_are_welcome_as_soon_as_it_is_asked_for() {
     let mut script = Script::allocated(Script::config());
     script.client.bind(PEER, script.now).unwrap();

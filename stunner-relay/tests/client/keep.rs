@@ -187,6 +187,23 @@ fn cli_13_a_permission_outlives_the_channel_that_renewed_it() {
 }
 
 #[test]
+fn cli_13_a_permission_is_renewed_at_once_where_the_channel_that_should_have_done_it_is_refused() {
+    let mut script = Script::allocated(Script::config());
+    script.client.permit(PEER.ip(), script.now).unwrap();
+    script.client.bind(PEER, script.now).unwrap();
+    for _ in 0..2 {
+        let asked = script.ask();
+        script.grant(&asked);
+    }
+    let (_, renewal) = next(&mut script);
+
+    script.refuse(&renewal, 403);
+
+    assert_eq!(renewal.method(), Method::CHANNEL_BIND);
+    assert_eq!(script.ask().method(), Method::CREATE_PERMISSION);
+}
+
+#[test]
 fn cli_13_a_silent_server_is_asked_again_until_the_permission_has_ended() {
     let mut script = Script::allocated(Script::config());
     script.client.permit(PEER.ip(), script.now).unwrap();

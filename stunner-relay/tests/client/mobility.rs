@@ -37,7 +37,13 @@ fn world(config: Config) -> World {
 
 /// A client with an allocation and a ticket from a scripted server.
 fn script() -> Script {
-    let mut script = Script::challenged(mobile());
+    script_of(Transport::Udp)
+}
+
+fn script_of(transport: Transport) -> Script {
+    let mut config = mobile();
+    config.transport = transport;
+    let mut script = Script::challenged(config);
     let asked = script.ask();
     script.respond(&asked, Class::SuccessResponse, SHA1, |response| {
         response
@@ -221,6 +227,21 @@ fn mob_11_over_tcp_the_allocation_outlives_its_connection_and_comes_along_to_the
     assert_eq!(world.take_events(), [Event::Migrated(ELSEWHERE)]);
     world.send(b"back again", PEER);
     assert_eq!(world.delivered, [(PEER, b"back again".to_vec())]);
+}
+
+#[test]
+fn mob_11_what_was_under_way_on_a_connection_that_ended_waits_for_the_next() {
+    let mut script = script_of(Transport::Tcp);
+    script.client.permit(PEER.ip(), script.now).unwrap();
+    script.ask();
+
+    script.client.handle_close(CLIENT, script.now);
+
+    assert_eq!((script.run(Duration::from_secs(60)), script.event()), (vec![], None));
+    script.client.migrate(ELSEWHERE, script.now).unwrap();
+    let refresh = script.ask();
+    arrive(&mut script, &refresh, b"second");
+    assert_eq!(script.ask().method(), Method::CREATE_PERMISSION);
 }
 
 #[test]

@@ -77,6 +77,21 @@ fn alt_06_the_other_server_is_asked_the_same_from_the_same_socket_with_the_same_
 }
 
 #[test]
+fn alt_06_what_the_first_server_refused_is_asked_of_the_other() {
+    let mut config = Script::config();
+    config.mobility = true;
+    let mut script = Script::challenged(config);
+    let asked = script.ask();
+    script.refuse(&asked, 405);
+    let asked = script.ask();
+    assert!(!asked.has(stunner_proto::AttributeType::MOBILITY_TICKET));
+
+    script.respond(&asked, Class::ErrorResponse, SHA1, |response| to(response, other(2)));
+
+    assert!(script.ask().has(stunner_proto::AttributeType::MOBILITY_TICKET));
+}
+
+#[test]
 fn alt_06_an_alternate_of_the_own_family_goes_before_one_of_the_other() {
     let mut script = Script::challenged(Script::config());
     let asked = script.ask();

@@ -4,14 +4,14 @@ use std::{net::SocketAddr, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use stunner_proto::{
-    Class, Method,
-    attribute::{ErrorCode, Lifetime, XorMappedAddress, XorRelayedAddress},
+    AttributeType, Class, Method, TooLong,
+    attribute::{ErrorCode, Lifetime, Nonce, Realm, XorMappedAddress, XorRelayedAddress},
 };
-use stunner_relay::client::{Event, Failure, Request};
+use stunner_relay::client::{Client, Config, Event, Failure, Request};
 
 use crate::{
-    script::{Raw, SHA1, Script},
-    world::{CLIENT, PEER, RELAYED, SERVER},
+    script::{Raw, SHA1, Script, Sign},
+    world::{CLIENT, PEER, RELAYED, SERVER, some_instant},
 };
 
 #[test]
@@ -41,6 +41,24 @@ fn bas_15_a_permission_with_an_unknown_required_attribute_is_not_granted() {
 
     assert_eq!(script.failure(Request::Permission(PEER.ip())), Failure::Malformed);
     assert!(!script.client.is_permitted(PEER.ip()));
+}
+
+#[test]
+fn bas_15_an_error_with_an_unknown_required_attribute_fails_the_request_whatever_its_code() {
+    let mut script = Script::challenged(Script::config());
+    let asked = script.ask();
+    script.respond(&asked, Class::ErrorResponse, SHA1, |response| {
+        response.attribute(&ErrorCode::SERVER_ERROR).attribute(&Raw::<0x7FFF>(&[]))
+    });
+    assert_eq!((script.poll(), script.failure(Request::Allocate)), (None, Failure::Malformed));
+
+    let mut script = Script::challenged(Script::config());
+    let asked = script.ask();
+    script.respond(&asked, Class::ErrorResponse, Sign::Not, |response| {
+        let nonce = Nonce::new("fresh").unwrap();
+        response.attribute(&ErrorCode::STALE_NONCE).attribute(&nonce).attribute(&Raw::<0x7FFF>(&[]))
+    });
+    assert_eq!((script.poll(), script.failure(Request::Allocate)), (None, Failure::Malformed));
 }
 
 #[test]
@@ -211,4 +229,33 @@ fn hdr_14_random_bytes_change_nothing() {
     }
 
     assert_eq!((script.event(), script.poll()), (None, None));
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_not_sent_and_that_is_told() {
+    let nonce = "\u{10FFFF}".repeat(127);
+    for (realm, fits) in [(10, true), (127, false)] {
+        let mut script = Script::new(Config::new(&"x".repeat(508), "pass"));
+        let first = script.ask();
+
+        script.respond(&first, Class::ErrorResponse, Sign::Not, |response| {
+            response
+                .attribute(&ErrorCode::UNAUTHENTICATED)
+                .attribute(&Realm::new(&"é".repeat(realm)).unwrap())
+                .attribute(&Nonce::new(&nonce).unwrap())
+        });
+
+        assert_eq!(script.poll().is_some(), fits, "a realm of {realm} characters");
+        let told = Event::Refused { request: Request::Allocate, why: Failure::TooLong };
+        assert_eq!(script.event(), (!fits).then_some(told));
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_their_attributes_are_not_taken() {
+    let config = Config::new(&"x".repeat(509), "pass");
+
+    let client = Client::new(config, CLIENT, RELAYED, [0; 32], some_instant());
+
+    assert_eq!(client.err(), Some(TooLong(AttributeType::USERNAME)));
 }
