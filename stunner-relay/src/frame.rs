@@ -1,16 +1,17 @@
-//! A packet on its way to a client: a header written by the server, and data that never moved.
+//! A packet between client and server, in either direction: a header that was just written, and data that never moved.
 
 use std::{io::IoSlice, net::SocketAddr};
 
 use stunner_proto::{
-    Attribute, AttributeType, ChannelData, ChannelNumber, Class, HEADER_LEN, MessageBuilder, Method,
-    TransactionId, attribute::XorPeerAddress,
+    AttributeType, ChannelData, ChannelNumber, Class, HEADER_LEN, MessageBuilder, Method, TransactionId,
+    attribute::{DontFragment, XorPeerAddress},
 };
 
-/// A Data indication from an IPv6 peer: 20 bytes of header, 24 of XOR-PEER-ADDRESS, and 4 in front of the data.
-const MAX_HEAD: usize = 48;
+/// A Send indication to an IPv6 peer: 20 bytes of header, 24 of XOR-PEER-ADDRESS, 4 of DONT-FRAGMENT, and 4 in front of
+/// the data.
+const MAX_HEAD: usize = 52;
 
-/// A packet for a client, in three parts that were never joined.
+/// A packet that carries application data, in three parts that were never joined.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'p> {
     head: [u8; MAX_HEAD],
@@ -34,10 +35,33 @@ impl<'p> Frame<'p> {
     #[must_use]
     #[inline]
     pub fn data_indication(peer: SocketAddr, id: TransactionId, data: &'p [u8]) -> Option<Self> {
+        Self::indication(Method::DATA, peer, id, None, data)
+    }
+
+    /// A Send indication, which may ask for the DF bit. `None` when the data do not fit a message.
+    #[must_use]
+    #[inline]
+    pub fn send_indication(
+        peer: SocketAddr,
+        id: TransactionId,
+        dont_fragment: Option<DontFragment>,
+        data: &'p [u8],
+    ) -> Option<Self> {
+        Self::indication(Method::SEND, peer, id, dont_fragment, data)
+    }
+
+    #[inline]
+    fn indication(
+        method: Method,
+        peer: SocketAddr,
+        id: TransactionId,
+        dont_fragment: Option<DontFragment>,
+        data: &'p [u8],
+    ) -> Option<Self> {
         let mut head = [0; MAX_HEAD];
-        let address = XorPeerAddress(peer);
-        let len = MessageBuilder::new(Class::Indication, Method::DATA, id, &mut head)
-            .attribute(&address)
+        let len = MessageBuilder::new(Class::Indication, method, id, &mut head)
+            .attribute(&XorPeerAddress(peer))
+            .maybe(dont_fragment.as_ref())
             .finish()
             .ok()?;
         let padding = padding(data.len());
@@ -45,7 +69,7 @@ impl<'p> Frame<'p> {
         head[2..4].copy_from_slice(&u16::try_from(total).ok()?.to_be_bytes());
         head[len..len + 2].copy_from_slice(&AttributeType::DATA.0.to_be_bytes());
         head[len + 2..len + 4].copy_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
-        let head_len = u8::try_from(HEADER_LEN + 4 + address.encoded_len() + 4).ok()?;
+        let head_len = u8::try_from(len + 4).ok()?;
         Some(Self { head, head_len, padding, data })
     }
 
@@ -55,7 +79,7 @@ impl<'p> Frame<'p> {
         [IoSlice::new(self.head()), IoSlice::new(self.data), IoSlice::new(self.padding())]
     }
 
-    /// What stands in front of the data: at most 48 bytes.
+    /// What stands in front of the data: at most 52 bytes.
     #[must_use]
     pub fn head(&self) -> &[u8] {
         &self.head[..usize::from(self.head_len)]
@@ -127,6 +151,22 @@ mod tests {
 
             assert_eq!(message.require(), Ok(XorPeerAddress(PEER)));
             assert_eq!(message.require(), Ok(Data(data)));
+        }
+    }
+
+    #[test]
+    fn a_send_indication_reads_back_as_it_was_written_and_asks_for_df_where_it_should() {
+        let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 9));
+        for (peer, dont_fragment) in [(PEER, None), (v6, Some(DontFragment))] {
+            let frame =
+                Frame::send_indication(peer, TransactionId([1; 12]), dont_fragment, b"hello").unwrap();
+            let bytes = frame.to_vec();
+            let message = Message::parse(&bytes).unwrap();
+
+            assert_eq!((message.class(), message.method()), (Class::Indication, Method::SEND));
+            assert_eq!(message.require(), Ok(XorPeerAddress(peer)));
+            assert_eq!(message.get(), Ok(dont_fragment));
+            assert_eq!(message.require(), Ok(Data(b"hello")));
         }
     }
 

@@ -32,6 +32,7 @@
 pub struct Readme;
 
 mod auth;
+pub mod client;
 mod config;
 mod event;
 mod five_tuple;
