@@ -48,48 +48,49 @@ fn uri_02_turns_over_udp_is_dtls() {
 
 #[test]
 fn uri_03_05_and_06_what_is_no_uri_of_a_server_says_why() {
-    let table = [
-        ("", UriError::Scheme),
-        ("turn", UriError::Scheme),
-        ("example.org:3478", UriError::Scheme),
-        ("http:example.org", UriError::Scheme),
-        ("turn ://example.org", UriError::Scheme),
-        ("turn://example.org", UriError::Slashes),
-        ("turn:", UriError::NoHost),
-        ("turn::3478", UriError::NoHost),
-        ("turn:?transport=udp", UriError::NoHost),
-        ("turn:exa mple.org", UriError::Host),
-        ("turn:exämple.org", UriError::Host),
-        ("turn:a%4", UriError::Host),
-        ("turn:a%zz", UriError::Host),
-        ("turn:[2001:db8::1", UriError::Host),
-        ("turn:[192.0.2.1]", UriError::Host),
-        ("turn:[fe80::1%25eth0]", UriError::Host),
-        ("turn:[::1]3478", UriError::Host),
-        ("turn:2001:db8::1", UriError::Port),
-        ("turn:h:0", UriError::Port),
-        ("turn:h:65536", UriError::Port),
-        ("turn:h:abc", UriError::Port),
-        ("turn:h:+80", UriError::Port),
-        ("turn:h:80:80", UriError::Port),
-        ("turn:user@h", UriError::Credentials),
-        ("turn:user:pass@h", UriError::Credentials),
-        ("turn:h/path", UriError::Path),
-        ("turn:/h", UriError::Path),
-        ("turn:h?x=y", UriError::Query),
-        ("turn:h?", UriError::Query),
-        ("turn:h?transport", UriError::Query),
-        ("turn:h?transport=", UriError::Query),
-        ("turn:h?transport=u/p", UriError::Query),
-        ("turn:h?transport=udp&x=y", UriError::Query),
-        ("stun:h?transport=udp", UriError::Query),
-        ("stuns:h?transport=tcp", UriError::Query),
-        ("turn:h#x", UriError::Fragment),
-    ];
-    for (text, error) in table {
-        assert_eq!(Uri::parse(text), Err(error), "{text}");
+    for (text, error) in NO_URIS {
+        assert_eq!(Uri::parse(text), Err(*error), "{text}");
     }
 }
+
+const NO_URIS: &[(&str, UriError)] = &[
+    ("", UriError::Scheme),
+    ("turn", UriError::Scheme),
+    ("example.org:3478", UriError::Scheme),
+    ("http:example.org", UriError::Scheme),
+    ("turn ://example.org", UriError::Scheme),
+    ("turn://example.org", UriError::Slashes),
+    ("turn:", UriError::NoHost),
+    ("turn::3478", UriError::NoHost),
+    ("turn:?transport=udp", UriError::NoHost),
+    ("turn:exa mple.org", UriError::Host),
+    ("turn:exämple.org", UriError::Host),
+    ("turn:a%4", UriError::Host),
+    ("turn:a%zz", UriError::Host),
+    ("turn:[2001:db8::1", UriError::Host),
+    ("turn:[192.0.2.1]", UriError::Host),
+    ("turn:[fe80::1%25eth0]", UriError::Host),
+    ("turn:[::1]3478", UriError::Host),
+    ("turn:2001:db8::1", UriError::Port),
+    ("turn:h:0", UriError::Port),
+    ("turn:h:65536", UriError::Port),
+    ("turn:h:abc", UriError::Port),
+    ("turn:h:+80", UriError::Port),
+    ("turn:h:80:80", UriError::Port),
+    ("turn:user@h", UriError::Credentials),
+    ("turn:user:pass@h", UriError::Credentials),
+    ("turn:h/path", UriError::Path),
+    ("turn:/h", UriError::Path),
+    ("turn:h?x=y", UriError::Query),
+    ("turn:h?", UriError::Query),
+    ("turn:h?transport", UriError::Query),
+    ("turn:h?transport=", UriError::Query),
+    ("turn:h?transport=u/p", UriError::Query),
+    ("turn:h?transport=udp&x=y", UriError::Query),
+    ("stun:h?transport=udp", UriError::Query),
+    ("stuns:h?transport=tcp", UriError::Query),
+    ("turn:h#x", UriError::Fragment),
+];
 
 #[test]
 fn uri_04_an_ipv6_address_stands_in_brackets() {
