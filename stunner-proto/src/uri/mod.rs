@@ -168,6 +168,9 @@ pub enum UriError {
     /// The host has characters that none may have, or brackets around what is no IPv6 address.
     #[error("the host is neither a name nor an address")]
     Host,
+    /// The host is an IPv6 address without the brackets that tell it from a port.
+    #[error("an IPv6 address without brackets")]
+    Brackets,
     /// The port is not a number from 1 to 65,535.
     #[error("the port is not a number from 1 to 65535")]
     Port,
@@ -283,6 +286,7 @@ fn host_and_port(authority: &str) -> Result<(Host<'_>, Option<u16>), UriError> {
                 if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or(UriError::Host)?) };
             (Host::Ip(address.into()), port)
         }
+        None if authority.parse::<Ipv6Addr>().is_ok() => return Err(UriError::Brackets),
         None => match authority.split_once(':') {
             Some((host, port)) => (Host::parse(host)?, Some(port)),
             None => (Host::parse(authority)?, None),
