@@ -225,8 +225,27 @@ fn bas_10_and_11_methods_say_which_classes_they_have() {
     for (method, allowed) in table {
         assert_eq!(classes.map(|class| method.allows(class)), allowed, "{method}");
     }
-    assert_eq!(Method::CREATE_PERMISSION.to_string(), "CreatePermission");
-    assert_eq!(format!("{:?}", Method(0x00D)), "method 0x00d");
+}
+
+#[test]
+fn methods_have_the_numbers_and_names_of_the_registry() {
+    for (number, name) in [
+        (0x001, "Binding"),
+        (0x003, "Allocate"),
+        (0x004, "Refresh"),
+        (0x006, "Send"),
+        (0x007, "Data"),
+        (0x008, "CreatePermission"),
+        (0x009, "ChannelBind"),
+        (0x00A, "Connect"),
+        (0x00B, "ConnectionBind"),
+        (0x00C, "ConnectionAttempt"),
+        (0x080, "GOOG-PING"),
+        (0x00D, "method 0x00d"),
+    ] {
+        assert_eq!(Method(number).to_string(), name);
+    }
+    assert_eq!(format!("{:?}", Method(0x002)), "method 0x002");
 }
 
 #[test]
