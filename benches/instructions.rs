@@ -27,8 +27,8 @@ struct Path {
 }
 
 const PATHS: [Path; 2] = [
-    Path { name: "parse and read three attributes", run: read, limit: 700 },
-    Path { name: "parse ChannelData", run: channel_data, limit: 40 },
+    Path { name: "parse and read three attributes", run: read, limit: 1_100 },
+    Path { name: "parse ChannelData", run: channel_data, limit: 55 },
 ];
 
 /// How often, besides the once that is taken off: what a process does around the path counts for nothing then.
