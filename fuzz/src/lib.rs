@@ -3,69 +3,17 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use stunner_auth::{Environment, Options, Settings, config as files, rest};
-use stunner_proto::{
-    Attribute, AttributeType, ChannelData, Class, Fingerprint, Key, Message, MessageBuilder,
-    attribute::{
-        AddressErrorCode, AlternateServer, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce, Realm,
-        RequestedAddressFamily, RequestedTransport, ReservationToken, Software, UnknownAttributes, Username,
-        XorMappedAddress, XorPeerAddress, XorRelayedAddress,
-    },
-    framing::{MAX_FRAME, frame_len},
-};
+use stunner_proto::Message;
 use stunner_relay::{
     Client, Config, FiveTuple, ListenerId, LiveRelays, MAX_REPLY, Output, RelayOnly, Server, StaticUser,
     Transport,
 };
 
-/// A message is parsed, every attribute decoded, and what was decoded is the same when it is written and read again.
-pub fn message(bytes: &[u8]) {
-    let _ = ChannelData::parse(bytes);
-    let Ok(message) = Message::parse(bytes) else { return };
-    assert_eq!(message.as_bytes().len(), bytes.len());
-    assert!(message.authenticate(&Key::new(b"nobody has this key")).is_err());
-    if message.fingerprint() == Fingerprint::Right {
-        assert!(message.contains(AttributeType::FINGERPRINT));
-    }
-    again::<Username<'_>>(&message);
-    again::<Realm<'_>>(&message);
-    again::<Nonce<'_>>(&message);
-    again::<Software<'_>>(&message);
-    again::<ErrorCode<'_>>(&message);
-    again::<AddressErrorCode<'_>>(&message);
-    again::<UnknownAttributes<'_>>(&message);
-    again::<Data<'_>>(&message);
-    again::<Lifetime>(&message);
-    again::<EvenPort>(&message);
-    again::<RequestedTransport>(&message);
-    again::<RequestedAddressFamily>(&message);
-    again::<ReservationToken>(&message);
-    again::<MappedAddress>(&message);
-    again::<AlternateServer>(&message);
-    again::<XorMappedAddress>(&message);
-    again::<XorPeerAddress>(&message);
-    again::<XorRelayedAddress>(&message);
-}
+mod codec;
+mod differential;
 
-/// Writes an attribute that was read, and reads it again.
-fn again<'a, A: Attribute<'a>>(message: &Message<'a>) {
-    let Ok(Some(found)) = message.get::<A>() else { return };
-    let mut buffer = vec![0; 70_000];
-    let id = message.transaction_id();
-    let built =
-        MessageBuilder::new(Class::Request, message.method(), id, &mut buffer).attribute(&found).finish();
-    let Ok(len) = built else { return };
-    assert!(Message::parse(&buffer[..len]).is_ok_and(|message| message.contains(A::TYPE)));
-}
-
-/// A stream is cut into frames; each is at least four bytes long and no longer than the longest there can be.
-pub fn framing(bytes: &[u8]) {
-    let mut rest = bytes;
-    while let Ok(Some(len)) = frame_len(rest) {
-        assert!((4..=MAX_FRAME).contains(&len));
-        let Some(tail) = rest.get(len..) else { return };
-        rest = tail;
-    }
-}
+pub use codec::{builder, framing, message, uri};
+pub use differential::differential;
 
 /// A server takes in packets of two clients and of a peer. Each packet gives at most one, a reply is never longer than
 /// promised, and nothing is allocated for who has no credentials.

@@ -5,9 +5,12 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 /// A target: its name, and what takes the bytes.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 7] = [
     ("message", stunner_fuzz::message),
+    ("builder", stunner_fuzz::builder),
     ("framing", stunner_fuzz::framing),
+    ("differential", stunner_fuzz::differential),
+    ("uri", stunner_fuzz::uri),
     ("server", stunner_fuzz::server),
     ("config", stunner_fuzz::config),
 ];
@@ -20,6 +23,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         (0..hex.len()).step_by(2).filter_map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect()
     };
     let mut seeds: Vec<Vec<u8>> = hex.map(bytes).collect();
+    let texts = include_str!("../seeds/uri.txt").lines();
+    seeds.extend(texts.map(|text| text.as_bytes().to_vec()));
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         seeds.push(std::fs::read(entry.path()).expect("a seed"));

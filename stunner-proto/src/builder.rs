@@ -1,8 +1,8 @@
 //! Writes a message into a borrowed slice.
 
 use crate::{
-    Attribute, AttributeType, BufferTooSmall, Class, HEADER_LEN, Integrity, Key, MAGIC_COOKIE, Message,
-    Method, TransactionId, fingerprint, message::message_type,
+    Attribute, AttributeType, BufferTooSmall, Class, Classic, HEADER_LEN, Integrity, Key, MAGIC_COOKIE,
+    Message, Method, TransactionId, fingerprint, message::message_type,
 };
 
 /// Builds a message in a slice of the caller's. An overflow is remembered, and told once, by [`finish`](Self::finish).
@@ -62,6 +62,18 @@ impl<'b> MessageBuilder<'b> {
         Self::new(class, request.method(), request.transaction_id(), buf)
     }
 
+    /// Starts a response to a classic request: its method and its 128 bits of transaction ID, and no magic cookie.
+    ///
+    /// Neither integrity nor FINGERPRINT belong in it, and no XORed address (RFC 8489, section 11).
+    #[must_use]
+    pub fn classic_response(request: &Classic<'_>, class: Class, buf: &'b mut [u8]) -> Self {
+        let builder = Self::new(class, request.method(), TransactionId([0; 12]), buf);
+        if let Some(header) = builder.buf.first_chunk_mut::<HEADER_LEN>() {
+            header[4..].copy_from_slice(&request.transaction_id());
+        }
+        builder
+    }
+
     /// Fills attributes up with this byte from here on: RFC 8489 wants zeros, test vectors may want spaces.
     #[must_use]
     pub const fn padding(mut self, byte: u8) -> Self {
@@ -78,6 +90,27 @@ impl<'b> MessageBuilder<'b> {
             if let Some(value) = self.reserve(A::TYPE, attribute.encoded_len()) {
                 attribute.encode(value, id);
             }
+        }
+        self
+    }
+
+    /// Appends an attribute of any type, its value as it is: one that is not known here, or was held unread.
+    ///
+    /// Integrity attributes and FINGERPRINT are not made in this way, and left out as all that comes too late.
+    #[must_use]
+    pub fn raw(mut self, kind: AttributeType, value: &[u8]) -> Self {
+        let computed = matches!(
+            kind,
+            AttributeType::MESSAGE_INTEGRITY
+                | AttributeType::MESSAGE_INTEGRITY_SHA256
+                | AttributeType::FINGERPRINT
+        );
+        debug_assert!(self.stage == Stage::Attributes && !computed, "{kind} comes too late, or is computed");
+        if self.stage == Stage::Attributes
+            && !computed
+            && let Some(place) = self.reserve(kind, value.len())
+        {
+            place.copy_from_slice(value);
         }
         self
     }

@@ -15,6 +15,9 @@ pub enum ParseError {
     /// Bytes 4 to 7 are not the magic cookie: classic STUN (RFC 3489), or something else.
     #[error("no magic cookie")]
     NoMagicCookie,
+    /// Bytes 4 to 7 are the magic cookie: no [classic](crate::Classic) STUN.
+    #[error("a magic cookie, which classic STUN has not")]
+    MagicCookie,
     /// The length in the header is not a multiple of four.
     #[error("the length is not a multiple of four")]
     UnalignedLength,

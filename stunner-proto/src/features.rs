@@ -87,6 +87,13 @@ mod tests {
             ("obMatJos2AAAC", false, true),
             ("obMatJos2//8/", true, true),
             ("obMatJos2P//8", false, false),
+            ("obMatJos21AAA", true, true),
+            ("obMatJos2aAAA", false, true),
+            ("obMatJos2AAA1", true, false),
+            ("obMatJos2AAA2", false, true),
+            ("obMatJos2AAAZ", true, false),
+            ("obMatJos2AAAb", true, true),
+            ("obMatJos2AAA+", false, true),
         ] {
             let features = SecurityFeatures { password_algorithms, username_anonymity };
             assert_eq!(SecurityFeatures::of(nonce), Some(features), "{nonce}");

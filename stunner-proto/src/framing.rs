@@ -29,6 +29,43 @@ impl Kind {
     }
 }
 
+/// Which protocol a first byte belongs to, where several share a port (RFC 7983, as RFC 9443 updates it).
+///
+/// [`Kind`] tells TURN's two from all others by two bits, and is what a server of TURN alone needs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Protocol {
+    /// 0 to 3: STUN. (The header leaves room up to 63, but no method uses it.)
+    Stun,
+    /// 16 to 19: ZRTP.
+    Zrtp,
+    /// 20 to 63: DTLS; on a stream, TLS.
+    Dtls,
+    /// 64 to 79: ChannelData where it comes from a TURN server or its client, QUIC from anyone else.
+    ChannelData,
+    /// 80 to 127, and 192 to 255: QUIC.
+    Quic,
+    /// 128 to 191: RTP or RTCP; or QUIC, where no RTP is expected.
+    Rtp,
+    /// 4 to 15: nothing. Drop it.
+    Unknown,
+}
+
+impl Protocol {
+    /// Looks at the first byte only.
+    #[must_use]
+    pub const fn of(first: u8) -> Self {
+        match first {
+            0..=3 => Self::Stun,
+            4..=15 => Self::Unknown,
+            16..=19 => Self::Zrtp,
+            20..=63 => Self::Dtls,
+            64..=79 => Self::ChannelData,
+            80..=127 | 192..=255 => Self::Quic,
+            128..=191 => Self::Rtp,
+        }
+    }
+}
+
 /// The stream carries something that is neither STUN nor ChannelData; where the next frame begins cannot be known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the stream carries neither STUN nor ChannelData")]
@@ -62,5 +99,44 @@ pub fn frame_len(bytes: &[u8]) -> Result<Option<usize>, NotAFrame> {
             Ok((seen == 4).then_some(HEADER_LEN + length))
         }
         _ => Err(NotAFrame),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hdr_15_every_first_byte_has_the_protocol_of_rfc_9443() {
+        let table = [
+            (0..=3, Protocol::Stun),
+            (4..=15, Protocol::Unknown),
+            (16..=19, Protocol::Zrtp),
+            (20..=63, Protocol::Dtls),
+            (64..=79, Protocol::ChannelData),
+            (80..=127, Protocol::Quic),
+            (128..=191, Protocol::Rtp),
+            (192..=255, Protocol::Quic),
+        ];
+        let mut seen = 0;
+        for (firsts, protocol) in table {
+            for first in firsts {
+                assert_eq!(Protocol::of(first), protocol, "{first}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 256);
+    }
+
+    #[test]
+    fn kind_looks_at_two_bits() {
+        for first in 0..=u8::MAX {
+            let kind = match first >> 6 {
+                0 => Kind::Message,
+                1 => Kind::ChannelData,
+                _ => Kind::Other,
+            };
+            assert_eq!(Kind::of(first), kind, "{first:#x}");
+        }
     }
 }

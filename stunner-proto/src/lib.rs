@@ -1,7 +1,9 @@
 //! STUN and TURN on the wire: a zero-copy view of a message, a builder into a borrowed slice, and ChannelData.
 //!
-//! No I/O, no clock, no allocation, no unsafe code. What was [parsed](Message::parse) can be read without further
-//! checks of bounds; what was [authenticated](Message::authenticate) is another type.
+//! No I/O, no clock, no allocation, no `std`, no unsafe code. What was [parsed](Message::parse) can be read without
+//! further checks of bounds; what was [authenticated](Message::authenticate) is another type. Besides there are
+//! [frames of a stream](framing), [URIs](uri), [messages of RFC 3489](Classic), and the [preparation](opaque) of names
+//! and passwords.
 //!
 //! # Reading a message
 //!
@@ -40,22 +42,28 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "opaque-string")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod attribute;
 mod builder;
 mod channel;
+mod classic;
 mod error;
 mod features;
 mod fingerprint;
 pub mod framing;
 mod integrity;
 mod message;
+pub mod opaque;
+pub mod uri;
 
 pub use attribute::{Attribute, AttributeType, RawAttribute};
 pub use builder::MessageBuilder;
 pub use channel::{ChannelData, ChannelNumber};
+pub use classic::Classic;
 pub use error::{BadAttribute, BufferTooSmall, IntegrityError, ParseError, TooLong};
 pub use features::SecurityFeatures;
 pub use fingerprint::Fingerprint;

@@ -1,6 +1,6 @@
 //! The checked view of a STUN message.
 
-use core::fmt;
+use core::{cmp::Ordering, fmt};
 
 use crate::{
     Attribute, AttributeType, Authenticated, BadAttribute, Fingerprint, IntegrityError, Key, ParseError,
@@ -115,6 +115,58 @@ pub(crate) const fn message_type(class: Class, method: Method) -> u16 {
     class | (m & 0x000F) | (m & 0x0070) << 1 | (m & 0x0F80) << 2
 }
 
+/// The header, and what follows it: the first two bits are those of STUN.
+#[inline]
+pub(crate) fn split(bytes: &[u8]) -> Result<(&[u8; HEADER_LEN], &[u8]), ParseError> {
+    let (header, attributes) = bytes.split_first_chunk().ok_or(ParseError::TooShort)?;
+    if header[0] & 0xC0 == 0 { Ok((header, attributes)) } else { Err(ParseError::NotStun) }
+}
+
+/// The length in the header is that of the attributes.
+#[inline]
+pub(crate) fn check_length(header: &[u8; HEADER_LEN], attributes: &[u8]) -> Result<(), ParseError> {
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if !length.is_multiple_of(4) {
+        return Err(ParseError::UnalignedLength);
+    }
+    match length.cmp(&attributes.len()) {
+        Ordering::Greater => Err(ParseError::Truncated),
+        Ordering::Less => Err(ParseError::TrailingBytes),
+        Ordering::Equal => Ok(()),
+    }
+}
+
+/// Every attribute ends, with its padding, where the message does or before, and FINGERPRINT is the last.
+#[inline]
+pub(crate) fn check_attributes(mut rest: &[u8]) -> Result<(), ParseError> {
+    while let Some((head, tail)) = rest.split_first_chunk::<4>() {
+        let padded = usize::from(u16::from_be_bytes([head[2], head[3]])).next_multiple_of(4);
+        rest = tail.get(padded..).ok_or(ParseError::AttributeOverrun)?;
+        if [head[0], head[1]] == AttributeType::FINGERPRINT.0.to_be_bytes() && !rest.is_empty() {
+            return Err(ParseError::FingerprintNotLast);
+        }
+    }
+    Ok(())
+}
+
+/// The two bits of the class of a message whose header is there.
+#[inline]
+pub(crate) const fn class(message: &[u8]) -> Class {
+    match (message[0] & 1, message[1] & 0x10) {
+        (0, 0) => Class::Request,
+        (0, _) => Class::Indication,
+        (_, 0) => Class::SuccessResponse,
+        _ => Class::ErrorResponse,
+    }
+}
+
+/// The twelve bits of the method of a message whose header is there.
+#[inline]
+pub(crate) const fn method(message: &[u8]) -> Method {
+    let kind = u16::from_be_bytes([message[0], message[1]]);
+    Method(kind & 0x000F | (kind & 0x00E0) >> 1 | (kind & 0x3E00) >> 2)
+}
+
 /// What pairs a response with its request: 96 random bits.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TransactionId(pub [u8; 12]);
@@ -137,51 +189,27 @@ impl<'a> Message<'a> {
     /// # Errors
     /// [`ParseError`] says which rule of RFC 8489, sections 5 and 14, the bytes break.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let Some((header, mut rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
-            return Err(ParseError::TooShort);
-        };
-        if header[0] & 0xC0 != 0 {
-            return Err(ParseError::NotStun);
-        }
+        let (header, attributes) = split(bytes)?;
         if header[4..8] != MAGIC_COOKIE.to_be_bytes() {
             return Err(ParseError::NoMagicCookie);
         }
-        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if !length.is_multiple_of(4) {
-            return Err(ParseError::UnalignedLength);
-        }
-        if length > rest.len() {
-            return Err(ParseError::Truncated);
-        }
-        if length < rest.len() {
-            return Err(ParseError::TrailingBytes);
-        }
-        while let Some((head, tail)) = rest.split_first_chunk::<4>() {
-            let padded = usize::from(u16::from_be_bytes([head[2], head[3]])).next_multiple_of(4);
-            rest = tail.get(padded..).ok_or(ParseError::AttributeOverrun)?;
-            if [head[0], head[1]] == AttributeType::FINGERPRINT.0.to_be_bytes() && !rest.is_empty() {
-                return Err(ParseError::FingerprintNotLast);
-            }
-        }
+        check_length(header, attributes)?;
+        check_attributes(attributes)?;
         Ok(Self(bytes))
     }
 
     /// Request, indication, or one of the responses.
     #[must_use]
+    #[inline]
     pub const fn class(&self) -> Class {
-        match (self.0[0] & 1, self.0[1] & 0x10) {
-            (0, 0) => Class::Request,
-            (0, _) => Class::Indication,
-            (_, 0) => Class::SuccessResponse,
-            _ => Class::ErrorResponse,
-        }
+        class(self.0)
     }
 
     /// What it is about.
     #[must_use]
+    #[inline]
     pub const fn method(&self) -> Method {
-        let kind = u16::from_be_bytes([self.0[0], self.0[1]]);
-        Method(kind & 0x000F | (kind & 0x00E0) >> 1 | (kind & 0x3E00) >> 2)
+        method(self.0)
     }
 
     /// What pairs it with its response.
@@ -202,7 +230,7 @@ impl<'a> Message<'a> {
     /// behind MESSAGE-INTEGRITY-SHA256 only FINGERPRINT (RFC 8489, sections 14.5 and 14.6).
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes { message: self.0, at: HEADER_LEN, behind: Behind::Nothing }
+        Attributes::of(self.0)
     }
 
     /// The first attribute of a type, decoded; `None` where there is none.
@@ -224,6 +252,28 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn require<A: Attribute<'a>>(&self) -> Result<A, BadAttribute> {
         self.get()?.ok_or(BadAttribute::Missing(A::TYPE))
+    }
+
+    /// All attributes of a type, decoded, in order: the peers of a CreatePermission request, for instance.
+    ///
+    /// ```
+    /// use stunner_proto::{Class, Message, MessageBuilder, Method, TransactionId, attribute::XorPeerAddress};
+    ///
+    /// let mut buffer = [0; 64];
+    /// let length =
+    ///     MessageBuilder::new(Class::Request, Method::CREATE_PERMISSION, TransactionId([7; 12]), &mut buffer)
+    ///         .attribute(&XorPeerAddress("203.0.113.1:0".parse()?))
+    ///         .attribute(&XorPeerAddress("203.0.113.2:0".parse()?))
+    ///         .finish()?;
+    ///
+    /// let peers: Vec<_> = Message::parse(&buffer[..length])?.all::<XorPeerAddress>().collect::<Result<_, _>>()?;
+    /// assert_eq!(peers[1].0.ip().to_string(), "203.0.113.2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn all<A: Attribute<'a>>(&self) -> impl Iterator<Item = Result<A, BadAttribute>> + use<'a, A> {
+        let id = self.transaction_id();
+        let found = self.attributes().filter(|attribute| attribute.kind == A::TYPE);
+        found.map(move |attribute| A::decode(attribute.value, id))
     }
 
     /// Whether an attribute of this type is there.
@@ -282,6 +332,14 @@ pub struct Attributes<'a> {
     message: &'a [u8],
     at: usize,
     behind: Behind,
+}
+
+impl<'a> Attributes<'a> {
+    /// All attributes of a message that was checked.
+    #[inline]
+    pub(crate) const fn of(message: &'a [u8]) -> Self {
+        Self { message, at: HEADER_LEN, behind: Behind::Nothing }
+    }
 }
 
 impl<'a> Iterator for Attributes<'a> {

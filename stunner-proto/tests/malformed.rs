@@ -1,8 +1,8 @@
 //! Bytes that are no messages, and attributes that are none of theirs: what each gives.
 
 use stunner_proto::{
-    Attribute, AttributeType, BadAttribute, BufferTooSmall, Class, Fingerprint, Message, MessageBuilder,
-    Method, ParseError, TooLong, TransactionId,
+    Attribute, AttributeType, BadAttribute, BufferTooSmall, ChannelData, ChannelNumber, Class, Fingerprint,
+    Message, MessageBuilder, Method, ParseError, TooLong, TransactionId,
     attribute::{Data, ErrorCode, Lifetime, Nonce, Realm, Software, UnknownAttributes, Username},
     framing::{NotAFrame, frame_len},
 };
@@ -21,14 +21,14 @@ fn message(length: Option<u16>, attributes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn hdr_03_to_08_and_att_03_to_05_bytes_that_are_no_message_say_why() {
+fn hdr_03_to_08_att_03_to_05_and_att_37_bytes_that_are_no_message_say_why() {
     let good = message(None, &[]);
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
         bytes
     };
-    let table: [(&str, Vec<u8>, ParseError); 15] = [
+    let table: [(&str, Vec<u8>, ParseError); 20] = [
         ("nothing", vec![], ParseError::TooShort),
         ("19 bytes", good[..19].to_vec(), ParseError::TooShort),
         ("a channel's first bits", with(0, 0x40), ParseError::NotStun),
@@ -43,6 +43,15 @@ fn hdr_03_to_08_and_att_03_to_05_bytes_that_are_no_message_say_why() {
         ("an attribute past the end", message(None, &[0, 6, 0, 8, 1, 2, 3, 4]), ParseError::AttributeOverrun),
         ("the longest attribute there is", message(None, &[0, 6, 0xFF, 0xFF]), ParseError::AttributeOverrun),
         ("padding past the end", message(None, &[0, 6, 0, 5, 1, 2, 3, 4]), ParseError::AttributeOverrun),
+        ("one byte", vec![0], ParseError::TooShort),
+        ("an attribute without its value", message(None, &[0, 6, 0, 4]), ParseError::AttributeOverrun),
+        ("a value that is cut", message(None, &[0, 6, 0, 5, 0, 0, 0, 0]), ParseError::AttributeOverrun),
+        ("zeros", vec![0; 65_507], ParseError::NoMagicCookie),
+        (
+            "one header and half of another",
+            message(None, &[0, 6, 0, 0, 0, 6, 0, 4]),
+            ParseError::AttributeOverrun,
+        ),
         (
             "something behind FINGERPRINT",
             message(None, &[0x80, 0x28, 0, 4, 0, 0, 0, 0, 0x80, 0x22, 0, 0]),
@@ -83,7 +92,7 @@ fn int_12_a_wrong_fingerprint_is_wrong_and_a_short_one_too() {
     let bytes = message(None, &[0x80, 0x28, 0, 4, 1, 2, 3, 4]);
     assert_eq!(Message::parse(&bytes).unwrap().fingerprint(), Fingerprint::Wrong);
     let bytes = message(None, &[0x80, 0x28, 0, 0]);
-    assert_ne!(Message::parse(&bytes).unwrap().fingerprint(), Fingerprint::Right);
+    assert_eq!(Message::parse(&bytes).unwrap().fingerprint(), Fingerprint::Wrong);
 }
 
 #[test]
@@ -161,4 +170,87 @@ fn str_01_to_06_frames_are_cut_where_they_end_and_nonsense_is_refused() {
     assert_eq!(frame_len(&[0x80]), Err(NotAFrame));
     assert_eq!(frame_len(&[0, 1, 0, 1]), Err(NotAFrame));
     assert_eq!(frame_len(&[0, 1, 0, 0, 0x21, 0x13]), Err(NotAFrame));
+}
+
+#[test]
+fn chd_03_04_06_and_14_channel_data_that_are_none_are_refused() {
+    let number = ChannelNumber::MIN;
+    for bytes in [
+        &[][..],
+        &[0x40],
+        &[0x40, 0, 0],
+        &[0x40, 0, 0, 16, 1, 2, 3],
+        &[0x40, 0, 0xFF, 0xFF],
+        &[0x3F, 0xFF, 0, 0],
+        &[0x80, 0, 0, 0],
+    ] {
+        assert_eq!(ChannelData::parse(bytes), None, "{bytes:?}");
+    }
+    assert_eq!(ChannelData::parse(&[0x40, 0, 0, 0]), Some(ChannelData { number, data: &[] }));
+    assert_eq!(ChannelData::parse(&[0x40, 0, 0, 1, 7, 8, 9]), Some(ChannelData { number, data: &[7] }));
+    let reserved = ChannelData::parse(&[0x50, 0, 0, 4, b'a', b'b', b'c', b'd']).expect("RFC 5766 allows it");
+    assert!(reserved.number.is_reserved());
+}
+
+#[test]
+fn hdr_11_a_response_has_method_and_transaction_id_of_its_request() {
+    let bytes = message(None, &[]);
+    let request = Message::parse(&bytes).unwrap();
+    let mut buffer = [0; 20];
+
+    MessageBuilder::response(&request, Class::SuccessResponse, &mut buffer).finish().unwrap();
+
+    let response = Message::parse(&buffer).unwrap();
+    assert_eq!(response.class(), Class::SuccessResponse);
+    assert_eq!((response.method(), response.transaction_id()), (Method::BINDING, ID));
+}
+
+#[test]
+fn bas_10_and_11_methods_say_which_classes_they_have() {
+    let classes = [Class::Request, Class::Indication, Class::SuccessResponse, Class::ErrorResponse];
+    let table = [
+        (Method::BINDING, [true; 4]),
+        (Method::GOOG_PING, [true; 4]),
+        (Method::SEND, [false, true, false, false]),
+        (Method::DATA, [false, true, false, false]),
+        (Method::CONNECTION_ATTEMPT, [false, true, false, false]),
+        (Method::ALLOCATE, [true, false, true, true]),
+        (Method::REFRESH, [true, false, true, true]),
+        (Method::CREATE_PERMISSION, [true, false, true, true]),
+        (Method::CHANNEL_BIND, [true, false, true, true]),
+        (Method::CONNECT, [true, false, true, true]),
+        (Method::CONNECTION_BIND, [true, false, true, true]),
+        (Method(0x00D), [false; 4]),
+    ];
+    for (method, allowed) in table {
+        assert_eq!(classes.map(|class| method.allows(class)), allowed, "{method}");
+    }
+}
+
+#[test]
+fn methods_have_the_numbers_and_names_of_the_registry() {
+    for (number, name) in [
+        (0x001, "Binding"),
+        (0x003, "Allocate"),
+        (0x004, "Refresh"),
+        (0x006, "Send"),
+        (0x007, "Data"),
+        (0x008, "CreatePermission"),
+        (0x009, "ChannelBind"),
+        (0x00A, "Connect"),
+        (0x00B, "ConnectionBind"),
+        (0x00C, "ConnectionAttempt"),
+        (0x080, "GOOG-PING"),
+        (0x00D, "method 0x00d"),
+    ] {
+        assert_eq!(Method(number).to_string(), name);
+    }
+    assert_eq!(format!("{:?}", Method(0x002)), "method 0x002");
+}
+
+#[test]
+fn a_message_shows_what_it_is() {
+    let bytes = message(None, &[0, 13, 0, 4, 0, 0, 0, 1, 0xC0, 1, 0, 0]);
+    let shown = format!("{:?}", Message::parse(&bytes).unwrap());
+    assert_eq!(shown, "Binding Request 070707070707070707070707 [LIFETIME, attribute 0xc001]");
 }

@@ -97,6 +97,14 @@ mod tests {
     }
 
     #[test]
+    fn a_nonce_says_what_its_server_can_do() {
+        let features = Nonce::new("obMatJos2AAACx").unwrap().features().unwrap();
+
+        assert!(features.username_anonymity && !features.password_algorithms);
+        assert_eq!(Nonce::new("x").unwrap().features(), None);
+    }
+
+    #[test]
     fn att_14_a_username_of_763_bytes_is_read_and_one_of_764_is_not() {
         let long = "x".repeat(764);
 

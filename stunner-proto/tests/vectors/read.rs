@@ -1,4 +1,4 @@
-//! The published vectors and a golden set, read and written: RFC 5769, RFC 8489 B.1 (erratum 6268), and our own.
+//! What the vectors say, and how it is written.
 
 use std::net::SocketAddr;
 
@@ -11,44 +11,12 @@ use stunner_proto::{
     },
 };
 
-const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
-
-/// Name, key and bytes of every vector.
-fn vectors() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
-    let lines = include_str!("vectors.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| {
-        let mut parts = line.split(' ');
-        let (name, key, hex) = (
-            parts.next().expect("three words"),
-            parts.next().expect("three words"),
-            parts.next().expect("three words"),
-        );
-        let bytes =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"));
-        (name, key, bytes.collect())
-    })
-}
-
-fn vector(name: &str) -> Vec<u8> {
-    vectors().find(|(found, ..)| *found == name).expect("a vector of this name").2
-}
-
-fn key(name: &str) -> Option<Key> {
-    Some(match name {
-        "short-term" => Key::short_term(PASSWORD),
-        "md5" => Key::long_term("George", "example.com", "swordfish"),
-        "sha256" => Key::long_term_sha256("George", "example.com", "swordfish"),
-        "rfc5769" => Key::long_term("マトリックス", "example.org", "TheMatrIX"),
-        "rfc8489" => Key::long_term_sha256("マトリックス", "example.org", "TheMatrIX"),
-        "mac_key" => Key::new(b"ZksjpweoixXmvn67534m"),
-        _ => return None,
-    })
-}
+use super::list::{key, messages, vector};
 
 #[test]
 fn int_01_to_03_every_vector_parses_and_verifies_with_its_key_and_no_other() {
     let mut verified = 0;
-    for (name, key_name, bytes) in vectors().filter(|(_, _, bytes)| bytes[0] < 0x40) {
+    for (name, key_name, bytes) in messages() {
         let message = Message::parse(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_ne!(message.fingerprint(), Fingerprint::Wrong, "{name}");
         match key(key_name) {
@@ -74,7 +42,7 @@ fn int_01_to_03_every_vector_parses_and_verifies_with_its_key_and_no_other() {
 #[test]
 fn int_04_any_bit_that_is_flipped_before_the_end_of_the_integrity_is_noticed() {
     for name in ["5769-2.1", "5769-2.4", "G03", "G19"] {
-        let (_, key_name, bytes) = vectors().find(|(found, ..)| *found == name).expect("a vector");
+        let (_, key_name, bytes) = messages().find(|(found, ..)| *found == name).expect("a vector");
         let key = key(key_name).expect("a key");
         let covered = bytes.len()
             - if Message::parse(&bytes).unwrap().contains(AttributeType::FINGERPRINT) { 8 } else { 0 };
@@ -89,7 +57,7 @@ fn int_04_any_bit_that_is_flipped_before_the_end_of_the_integrity_is_noticed() {
 
 #[test]
 fn hdr_14_vectors_cut_anywhere_are_errors_and_never_panic() {
-    for (name, _, bytes) in vectors().filter(|(_, _, bytes)| bytes[0] < 0x40) {
+    for (name, _, bytes) in messages() {
         for len in 0..bytes.len() {
             assert!(Message::parse(&bytes[..len]).is_err(), "{name} cut to {len}");
         }
@@ -200,5 +168,55 @@ fn hdr_01_every_method_and_class_comes_back_as_it_was_written() {
         MessageBuilder::new(class, method, TransactionId([0; 12]), &mut buffer).finish().unwrap();
         let message = Message::parse(&buffer).unwrap();
         assert_eq!((message.method(), message.class()), (method, class));
+    }
+}
+
+#[test]
+fn hdr_02_a_binding_has_four_types() {
+    for (class, bytes) in [
+        (Class::Request, [0x00, 0x01]),
+        (Class::Indication, [0x00, 0x11]),
+        (Class::SuccessResponse, [0x01, 0x01]),
+        (Class::ErrorResponse, [0x01, 0x11]),
+    ] {
+        let mut buffer = [0; 20];
+        MessageBuilder::new(class, Method::BINDING, TransactionId([0; 12]), &mut buffer).finish().unwrap();
+        assert_eq!(buffer[..2], bytes, "{class:?}");
+    }
+}
+
+#[test]
+fn hdr_09_a_header_alone_is_a_message_without_attributes() {
+    let bytes = vector("G37");
+    assert_eq!(Message::parse(&bytes).unwrap().attributes().count(), 0);
+}
+
+#[test]
+fn hdr_13_the_vector_as_it_was_printed_is_rejected() {
+    assert_eq!(Message::parse(&vector("8489-printed")).err(), Some(ParseError::Truncated));
+}
+
+#[test]
+fn int_06_both_integrities_and_the_fingerprint_of_one_message_are_right() {
+    let bytes = vector("G20");
+    let message = Message::parse(&bytes).unwrap();
+    let key = key("short-term").unwrap();
+    assert_eq!(message.authenticate(&key).unwrap().integrity(), Integrity::Sha256);
+    assert_eq!(message.fingerprint(), Fingerprint::Right);
+
+    // Without the second one the first is what counts.
+    let mut first = bytes[..60].to_vec();
+    first[3] = 40;
+    assert_eq!(Message::parse(&first).unwrap().authenticate(&key).unwrap().integrity(), Integrity::Sha1);
+}
+
+#[test]
+fn int_07_and_09_a_cut_integrity_verifies_only_where_that_was_agreed_to() {
+    let key = key("short-term").unwrap();
+    for name in ["G21-16", "G21-20", "G21-24", "G21-28"] {
+        let bytes = vector(name);
+        let message = Message::parse(&bytes).unwrap();
+        assert!(message.authenticate_truncated(&key).is_ok(), "{name}");
+        assert_eq!(message.authenticate(&key).err(), Some(IntegrityError::Malformed), "{name}");
     }
 }
