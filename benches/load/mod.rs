@@ -63,6 +63,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub(crate) json: Option<PathBuf>,
+    /// What Criterion's benchmarks understand, and `cargo bench` hands to all of them: here nothing is kept to compare with.
+    #[arg(long, hide = true, value_name = "NAME")]
+    #[serde(skip)]
+    save_baseline: Option<String>,
+    /// The same.
+    #[arg(long, hide = true, value_name = "NAME")]
+    #[serde(skip)]
+    baseline: Option<String>,
     /// What `cargo bench` adds; without it, as under `cargo test`, all is quick.
     #[arg(long, hide = true)]
     #[serde(skip)]
@@ -72,6 +80,10 @@ pub(crate) struct Options {
 impl Options {
     /// The scenarios that were chosen; none where they were only to be listed, or no name fits.
     pub(crate) fn chosen(&self) -> Vec<Scenario> {
+        if self.save_baseline.is_some() || self.baseline.is_some() {
+            println!("The load through sockets keeps no baselines: see --json.");
+            return Vec::new();
+        }
         let all = scenario::SCENARIOS.iter().copied();
         let fits = |name: &str| self.scenarios.iter().any(|part| name.contains(part.as_str()));
         let chosen: Vec<Scenario> =

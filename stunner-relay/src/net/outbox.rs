@@ -18,10 +18,12 @@ const MAX_SENT: usize = 64;
 const HEAD: usize = 48;
 
 /// Entries are plain data and say where in the batch their bytes are, which did not move since they were received.
+/// Responses are the engine's own and have a place here.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     to_clients: Vec<ToClient>,
     to_peers: Vec<ToPeer>,
+    responses: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ struct ToClient {
     head_len: u8,
     padding: u8,
     data: Range<usize>,
+    is_response: bool,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,23 @@ impl Outbox {
             head_len: u8::try_from(len).unwrap_or_default(),
             padding: u8::try_from(frame.padding().len()).unwrap_or_default(),
             data,
+            is_response: false,
+        });
+    }
+
+    /// A response for a client over UDP.
+    pub(super) fn push_response(&mut self, client: &Client, from: Option<IpAddr>, response: &[u8]) {
+        let start = self.responses.len();
+        self.responses.extend_from_slice(response);
+        self.to_clients.push(ToClient {
+            listener: client.listener.0,
+            to: client.tuple.client,
+            from,
+            head: [0; HEAD],
+            head_len: 0,
+            padding: 0,
+            data: start..self.responses.len(),
+            is_response: true,
         });
     }
 
@@ -86,16 +106,17 @@ impl Outbox {
     ) {
         for run in self.to_clients.chunk_by(|a, b| a.listener == b.listener) {
             for part in run.chunks(MAX_SENT) {
-                let datagrams: ArrayVec<_, MAX_SENT> =
-                    part.iter().map(|entry| entry.datagram(batch)).collect();
+                let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
+                datagrams.extend(part.iter().map(|entry| entry.datagram(batch, &self.responses)));
                 to_clients(run[0].listener, &datagrams);
             }
         }
         self.to_clients.clear();
+        self.responses.clear();
         for run in self.to_peers.chunk_by(|a, b| a.relay == b.relay) {
             for part in run.chunks(MAX_SENT) {
-                let datagrams: ArrayVec<_, MAX_SENT> =
-                    part.iter().map(|entry| entry.datagram(batch)).collect();
+                let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
+                datagrams.extend(part.iter().map(|entry| entry.datagram(batch)));
                 to_peers(run[0].relay, &datagrams);
             }
         }
@@ -104,14 +125,19 @@ impl Outbox {
 }
 
 impl ToClient {
-    fn datagram<'a>(&'a self, batch: &'a RecvBatch) -> Datagram<'a> {
+    fn datagram<'a>(&'a self, batch: &'a RecvBatch, responses: &'a [u8]) -> Datagram<'a> {
+        let data = if self.is_response {
+            responses.get(self.data.clone()).unwrap_or_default()
+        } else {
+            batch.bytes(&self.data)
+        };
         let head = &self.head[..usize::from(self.head_len)];
         let padding = &[0; 3][..usize::from(self.padding)];
         Datagram {
             to: self.to,
             from: self.from,
             dont_fragment: false,
-            parts: [head, batch.bytes(&self.data), padding].map(IoSlice::new),
+            parts: [head, data, padding].map(IoSlice::new),
         }
     }
 }

@@ -67,6 +67,17 @@ impl<N: Network> Worker<N> {
         }
     }
 
+    /// Answers a client: behind the batch that its request is part of, or at once. Who has the answer finds the counters
+    /// as the answer left them.
+    pub(super) fn respond(&self, client: &Client, response: &[u8], now: Instant, in_batch: bool) {
+        self.publish(now);
+        if in_batch && !client.tuple.transport.is_stream() {
+            self.outbox.borrow_mut().push_response(client, self.source(client), response);
+        } else {
+            self.send_to_client(client, [response, &[], &[]].map(IoSlice::new));
+        }
+    }
+
     /// Sends what was collected while a batch was worked through.
     pub(super) fn flush(&self, batch: &RecvBatch) {
         self.outbox.borrow_mut().flush(

@@ -31,6 +31,8 @@ pub(super) struct Worker<N: Network> {
     pub(super) server: RefCell<Server>,
     batch: RefCell<RecvBatch>,
     pub(super) outbox: RefCell<Outbox>,
+    /// Where responses are written.
+    reply: RefCell<Box<[u8; MAX_REPLY]>>,
     pub(super) listeners: Vec<Option<Listener<N::Socket>>>,
     pub(super) relays: RefCell<Vec<Option<Relay<N::Socket>>>>,
     pub(super) connections: RefCell<Slab<Rc<Connection>>>,
@@ -71,6 +73,7 @@ impl<N: Network> Worker<N> {
             server: RefCell::new(parts.server),
             batch: RefCell::default(),
             outbox: RefCell::default(),
+            reply: RefCell::new(Box::new([0; MAX_REPLY])),
             listeners: parts.listeners.into_iter().map(|socket| socket.map(Listener::new)).collect(),
             relays: RefCell::default(),
             connections: RefCell::default(),
@@ -133,9 +136,9 @@ impl<N: Network> Worker<N> {
     /// Tells the client of ICMP errors that came back to its relayed transport address.
     fn take_errors(&self, id: RelayId, socket: &N::Socket, now: Instant) {
         while let Ok(Some((error, peer))) = socket.try_recv_error() {
-            let mut reply = [0; MAX_REPLY];
+            let reply = &mut **self.reply.borrow_mut();
             let peer = self.advertised(peer);
-            let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, &mut reply);
+            let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, reply);
             if let Some((client, len)) = told {
                 self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
             }
@@ -161,22 +164,19 @@ impl<N: Network> Worker<N> {
         now: Instant,
         batch: Option<&RecvBatch>,
     ) {
-        let mut reply = [0; MAX_REPLY];
-        let output = self.server.borrow_mut().handle_client(packet, client, now, &mut reply);
+        let reply = &mut **self.reply.borrow_mut();
+        let output = self.server.borrow_mut().handle_client(packet, client, now, reply);
         match output {
             Output::ToPeer { relay, peer, data, dont_fragment } => {
                 self.send_to_peer(relay, peer, data, dont_fragment, now, batch);
             }
             Output::Reply(len) => {
-                // Who has the answer finds the counters as the answer left them.
-                self.publish(now);
-                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
+                self.respond(&client, &reply[..len], now, batch.is_some());
             }
             Output::ReplyFrom { from, to, len } => self.send_from(from, to, &reply[..len]),
             Output::Allocate(request) => {
-                let len = self.allocate(request, now, &mut reply);
-                self.publish(now);
-                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
+                let len = self.allocate(request, now, reply);
+                self.respond(&client, &reply[..len], now, batch.is_some());
             }
             // Relaying of connections is off: the engine asks for none.
             Output::Drop | Output::Connect(_) | Output::Splice { .. } => {}
@@ -215,7 +215,7 @@ impl<N: Network> Worker<N> {
     }
 
     /// Frees what was closed, logs what happened, and publishes the counters.
-    fn publish(&self, now: Instant) {
+    pub(super) fn publish(&self, now: Instant) {
         loop {
             // The engine is not borrowed while an event is handled.
             let Some(event) = self.server.borrow_mut().poll_event() else { break };
