@@ -36,6 +36,8 @@ pub struct Config {
     pub oauth: Option<Arc<OAuth>>,
     /// Where clients can find out about NATs before them (RFC 5780): nowhere.
     pub discovery: Option<Discovery>,
+    /// Whether Binding requests of classic STUN (RFC 3489) are answered: no.
+    pub classic: bool,
     /// Whether Binding is all that is answered: no.
     pub stun_only: bool,
     /// Allocations in all, for each worker: 100,000.
@@ -95,6 +97,7 @@ impl Config {
             mobility: false,
             oauth: None,
             discovery: None,
+            classic: false,
             stun_only: false,
             max_allocations: 100_000,
             max_allocations_per_user: None,

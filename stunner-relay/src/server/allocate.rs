@@ -329,7 +329,7 @@ impl Server {
         let ticket = self.ticket(id);
         let Some(allocation) = self.table.get(id) else { return 0 };
         let left = allocation.lives_for(now).0.div_ceil(1_000);
-        let failed = allocation.failed.and_then(|(family, why)| why.of_address(family));
+        let failed = allocation.failed.map(|(family, why)| why.of_address(family));
         let [v4, v6] = allocation.halves.each_ref();
         let live = |half: &&Half| now < half.expires;
         let relayed =

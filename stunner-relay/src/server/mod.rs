@@ -9,7 +9,7 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use stunner_proto::{
-    Message,
+    Message, ParseError,
     attribute::{ConnectionId, ReservationToken},
     framing::Kind,
 };
@@ -27,6 +27,7 @@ mod admin;
 mod allocate;
 mod allocation;
 mod channel;
+mod classic;
 mod credentials;
 mod discovery;
 mod icmp;
@@ -175,6 +176,7 @@ impl Server {
             Some(Kind::ChannelData) => self.channel_data(packet, from, now),
             Some(Kind::Message) => match Message::parse(packet) {
                 Ok(message) => self.message(message, from, now, reply),
+                Err(ParseError::NoMagicCookie) => self.classic(packet, from, reply).map(Output::Reply),
                 Err(_) => None,
             },
             _ => None,

@@ -64,8 +64,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every code there is.
-    pub(crate) const CODES: [u16; 14] =
-        [300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 486, 508];
+    pub(crate) const CODES: [u16; 17] =
+        [300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508];
 
     /// The number on the wire.
     #[must_use]
@@ -90,37 +90,49 @@ impl Refusal {
         }
     }
 
-    /// The phrase on the wire: short, so that an answer is no larger than need be.
-    #[must_use]
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
-            Self::TryAlternate => "Try Alternate",
-            Self::BadAttribute(_) | Self::BadRequest => "Bad Request",
-            Self::Unauthenticated => "Unauthenticated",
-            Self::Forbidden => "Forbidden",
-            Self::MobilityForbidden => "Mobility Forbidden",
-            Self::UnknownAttribute => "Unknown Attribute",
-            Self::AllocationMismatch => "Allocation Mismatch",
-            Self::StaleNonce => "Stale Nonce",
-            Self::AddressFamilyNotSupported => "Address Family not Supported",
-            Self::WrongCredentials => "Wrong Credentials",
-            Self::UnsupportedTransport => "Unsupported Transport Protocol",
-            Self::PeerAddressFamilyMismatch => "Peer Address Family Mismatch",
-            Self::ConnectionAlreadyExists => "Connection Already Exists",
-            Self::ConnectionTimeoutOrFailure => "Connection Timeout or Failure",
-            Self::QuotaReached => "Allocation Quota Reached",
-            Self::InsufficientCapacity => "Insufficient Capacity",
-        }
+    /// The code and its phrase, as they are on the wire.
+    pub(super) fn error(self) -> ErrorCode<'static> {
+        ErrorCode::recommended(self.code()).unwrap_or(ErrorCode::SERVER_ERROR)
     }
 
     /// What a client is told of a family that could not be allocated beside the other.
-    pub(super) fn of_address(self, family: AddressFamily) -> Option<AddressErrorCode<'static>> {
-        let error = ErrorCode::new(self.code(), self.reason()).ok()?;
-        Some(AddressErrorCode { family, error })
+    pub(super) fn of_address(self, family: AddressFamily) -> AddressErrorCode<'static> {
+        AddressErrorCode { family, error: self.error() }
     }
 
     /// Whether the answer carries REALM and NONCE, so that the client can try (again).
     pub(super) const fn is_challenge(self) -> bool {
         matches!(self, Self::Unauthenticated | Self::StaleNonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_phrase_and_is_counted() {
+        for why in [
+            Refusal::TryAlternate,
+            Refusal::BadRequest,
+            Refusal::Unauthenticated,
+            Refusal::Forbidden,
+            Refusal::MobilityForbidden,
+            Refusal::UnknownAttribute,
+            Refusal::AllocationMismatch,
+            Refusal::StaleNonce,
+            Refusal::AddressFamilyNotSupported,
+            Refusal::WrongCredentials,
+            Refusal::UnsupportedTransport,
+            Refusal::PeerAddressFamilyMismatch,
+            Refusal::ConnectionAlreadyExists,
+            Refusal::ConnectionTimeoutOrFailure,
+            Refusal::QuotaReached,
+            Refusal::InsufficientCapacity,
+        ] {
+            assert_eq!(why.error().code(), why.code());
+            assert_eq!(why.error().reason(), why.to_string());
+            assert!(Refusal::CODES.contains(&why.code()), "{why}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use stunner_proto::{
     AttributeType, Class, Integrity, Message, MessageBuilder, Method, TransactionId,
     attribute::{
-        AlternateServer, ErrorCode, Nonce, Realm, Software, ThirdPartyAuthorization,
-        TransactionTransmitCounter, UnknownAttributes,
+        AlternateServer, Nonce, Realm, Software, ThirdPartyAuthorization, TransactionTransmitCounter,
+        UnknownAttributes,
     },
 };
 
@@ -65,7 +65,7 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
         now: u64,
     ) -> usize {
-        let Some(response) = self.error(exchange, why, reply) else { return 0 };
+        let response = self.error(exchange, why, reply);
         if why == Refusal::TryAlternate {
             return self.finish(exchange, self.alternates(exchange, response));
         }
@@ -92,7 +92,7 @@ impl Server {
         types: &[[u8; 2]],
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
-        let Some(response) = self.error(exchange, Refusal::UnknownAttribute, reply) else { return 0 };
+        let response = self.error(exchange, Refusal::UnknownAttribute, reply);
         self.finish(exchange, response.attribute(&UnknownAttributes::new(types)))
     }
 
@@ -102,12 +102,11 @@ impl Server {
         exchange: &Exchange,
         why: Refusal,
         reply: &'b mut [u8; MAX_REPLY],
-    ) -> Option<MessageBuilder<'b>> {
+    ) -> MessageBuilder<'b> {
         self.counters.refusals += 1;
         self.counters.refused.count(why.code());
-        let error = ErrorCode::new(why.code(), why.reason()).ok()?;
         let response = MessageBuilder::new(Class::ErrorResponse, exchange.method, exchange.id, reply);
-        Some(response.attribute(&error))
+        response.attribute(&why.error())
     }
 
     /// Where to go instead: an address of the client's own family first (RFC 8489, section 10).

@@ -4,6 +4,7 @@ use stunner_proto::{
     AttributeType, Class, Fingerprint, Method, TransactionId,
     attribute::{Lifetime, Software, UnknownAttributes, XorMappedAddress},
 };
+use stunner_relay::{MAX_REPLY, Output, Transport};
 
 use crate::world::{Everyone, Raw, User, World, allocated_in, client, config, message};
 
@@ -121,4 +122,54 @@ fn a_request_with_a_wrong_fingerprint_is_dropped() {
     *bytes.last_mut().unwrap() ^= 1;
 
     assert_eq!(user.exchange(&mut world, &bytes), None);
+}
+
+/// A Binding request of RFC 3489: sixteen bytes of transaction ID, and no cookie.
+const CLASSIC: [u8; 20] = *b"\x00\x01\x00\x00a transaction id";
+
+#[test]
+fn a_classic_binding_request_is_answered_in_its_own_way_where_that_is_asked_for() {
+    let answers = [false, true].map(|classic| {
+        let mut configured = config(Everyone);
+        configured.classic = classic;
+        World::new(configured).exchange(client(7), crate::world::LISTENER, &CLASSIC)
+    });
+
+    assert_eq!(answers[0], Vec::<Vec<u8>>::new());
+    let plain = b"\x01\x01\x00\x0Ca transaction id\x00\x01\x00\x08\x00\x01\x9C\x40\xC6\x33\x64\x07";
+    assert_eq!(answers[1], [plain.to_vec()]);
+}
+
+#[test]
+fn gen_09_turn_knows_no_classic_requests_and_what_asks_for_another_way_back_is_refused() {
+    let mut configured = config(Everyone);
+    configured.classic = true;
+    let mut world = World::new(configured);
+    let mut allocate = CLASSIC;
+    allocate[1] = 3;
+    let mut change = CLASSIC.to_vec();
+    change[3] = 8;
+    change.extend_from_slice(&[0, 3, 0, 4, 0, 0, 0, 6]);
+
+    assert!(world.exchange(client(7), crate::world::LISTENER, &allocate).is_empty());
+    let refused = world.exchange(client(7), crate::world::LISTENER, &change).pop().expect("an answer");
+    assert_eq!((&refused[..2], &refused[4..20]), (&[0x01, 0x11][..], &CLASSIC[4..]));
+    assert!(refused.ends_with(&[0, 0x0A, 0, 2, 0, 3, 0, 0]), "{refused:02x?}");
+}
+
+#[test]
+fn bas_20_over_dtls_a_request_without_the_cookie_is_a_server_error_and_what_is_no_request_is_nothing() {
+    let mut world = World::new(config(Everyone));
+    let mut from = world.client(client(7), crate::world::LISTENER);
+    from.tuple.transport = Transport::Dtls;
+    let mut indication = CLASSIC;
+    indication[1] = 0x11;
+    let mut reply = [0; MAX_REPLY];
+
+    let Output::Reply(len) = world.server.handle_client(&CLASSIC, from, world.now, &mut reply) else {
+        panic!("no answer")
+    };
+    assert_eq!((&reply[..2], &reply[24..28]), (&[0x01, 0x11][..], &[0, 0, 5, 0][..]), "{len}");
+    let output = world.server.handle_client(&indication, from, world.now, &mut reply);
+    assert!(matches!(output, Output::Drop));
 }
