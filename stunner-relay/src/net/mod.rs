@@ -134,15 +134,20 @@ impl RelayAddress {
 struct Shared {
     draining: AtomicBool,
     relays: Arc<LiveRelays>,
-    counters: Mutex<Vec<Counters>>,
+    counters: Box<[Published]>,
 }
+
+/// One worker's counters, on cache lines of their own: nobody waits for another worker to write them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Published(Mutex<Counters>);
 
 impl Shared {
     fn new(relays: Arc<LiveRelays>, workers: usize) -> Self {
         Self {
             draining: AtomicBool::new(false),
             relays,
-            counters: Mutex::new(vec![Counters::default(); workers]),
+            counters: std::iter::repeat_with(Published::default).take(workers).collect(),
         }
     }
 
@@ -151,15 +156,15 @@ impl Shared {
     }
 
     fn publish(&self, worker: usize, counters: Counters) {
-        let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(published) = all.get_mut(worker) {
-            *published = counters;
+        if let Some(Published(published)) = self.counters.get(worker) {
+            *published.lock().unwrap_or_else(PoisonError::into_inner) = counters;
         }
     }
 
     fn total(&self) -> Counters {
-        let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().fold(Counters::default(), |sum, worker| sum + *worker)
+        let read =
+            |Published(published): &Published| *published.lock().unwrap_or_else(PoisonError::into_inner);
+        self.counters.iter().map(read).fold(Counters::default(), |sum, worker| sum + worker)
     }
 }
 
