@@ -1,4 +1,4 @@
-//! Packets on their way out: collected while one batch of packets is worked through, and sent together behind it.
+//! Packets on their way out: collected while what was received together is worked through, and sent together behind it.
 
 use std::{
     io::IoSlice,
@@ -8,7 +8,7 @@ use std::{
 
 use arrayvec::ArrayVec;
 
-use super::socket::{Datagram, RecvBatch};
+use super::socket::Datagram;
 use crate::{Client, Frame, RelayId};
 
 /// What goes out in one call at most.
@@ -17,7 +17,7 @@ const MAX_SENT: usize = 64;
 /// The longest header of a frame.
 const HEAD: usize = 48;
 
-/// Entries are plain data and say where in the batch their bytes are, which did not move since they were received.
+/// Entries are plain data and say where in the buffer their bytes are, which did not move since they were received.
 /// Responses are the engine's own and have a place here.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -46,8 +46,15 @@ struct ToPeer {
     dont_fragment: bool,
 }
 
+/// Where in a buffer these bytes are; `None` when they are not part of it.
+pub(super) fn range_of(data: &[u8], buffer: &[u8]) -> Option<Range<usize>> {
+    let start = (data.as_ptr() as usize).checked_sub(buffer.as_ptr() as usize)?;
+    let end = start.checked_add(data.len()).filter(|&end| end <= buffer.len())?;
+    Some(start..end)
+}
+
 impl Outbox {
-    /// A frame for a client over UDP, whose data are in the batch at `data`.
+    /// A frame for a client over UDP, whose data are in the buffer at `data`.
     pub(super) fn push_client(
         &mut self,
         client: &Client,
@@ -86,7 +93,7 @@ impl Outbox {
         });
     }
 
-    /// Data for a peer, which are in the batch at `data`.
+    /// Data for a peer, which are in the buffer at `data`.
     pub(super) fn push_peer(
         &mut self,
         relay: RelayId,
@@ -100,14 +107,14 @@ impl Outbox {
     /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
     pub(super) fn flush(
         &mut self,
-        batch: &RecvBatch,
+        buffer: &[u8],
         mut to_clients: impl FnMut(u16, &[Datagram<'_>]),
         mut to_peers: impl FnMut(RelayId, &[Datagram<'_>]),
     ) {
         for run in self.to_clients.chunk_by(|a, b| a.listener == b.listener) {
             for part in run.chunks(MAX_SENT) {
                 let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
-                datagrams.extend(part.iter().map(|entry| entry.datagram(batch, &self.responses)));
+                datagrams.extend(part.iter().map(|entry| entry.datagram(buffer, &self.responses)));
                 to_clients(run[0].listener, &datagrams);
             }
         }
@@ -116,7 +123,7 @@ impl Outbox {
         for run in self.to_peers.chunk_by(|a, b| a.relay == b.relay) {
             for part in run.chunks(MAX_SENT) {
                 let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
-                datagrams.extend(part.iter().map(|entry| entry.datagram(batch)));
+                datagrams.extend(part.iter().map(|entry| entry.datagram(buffer)));
                 to_peers(run[0].relay, &datagrams);
             }
         }
@@ -125,12 +132,9 @@ impl Outbox {
 }
 
 impl ToClient {
-    fn datagram<'a>(&'a self, batch: &'a RecvBatch, responses: &'a [u8]) -> Datagram<'a> {
-        let data = if self.is_response {
-            responses.get(self.data.clone()).unwrap_or_default()
-        } else {
-            batch.bytes(&self.data)
-        };
+    fn datagram<'a>(&'a self, buffer: &'a [u8], responses: &'a [u8]) -> Datagram<'a> {
+        let place = if self.is_response { responses } else { buffer };
+        let data = place.get(self.data.clone()).unwrap_or_default();
         let head = &self.head[..usize::from(self.head_len)];
         let padding = &[0; 3][..usize::from(self.padding)];
         Datagram {
@@ -143,8 +147,24 @@ impl ToClient {
 }
 
 impl ToPeer {
-    fn datagram<'a>(&self, batch: &'a RecvBatch) -> Datagram<'a> {
-        let parts = [batch.bytes(&self.data), &[], &[]].map(IoSlice::new);
+    fn datagram<'a>(&self, buffer: &'a [u8]) -> Datagram<'a> {
+        let data = buffer.get(self.data.clone()).unwrap_or_default();
+        let parts = [data, &[], &[]].map(IoSlice::new);
         Datagram { to: self.to, from: None, dont_fragment: self.dont_fragment, parts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_buffer_is_found_in_it_and_what_is_elsewhere_is_not() {
+        let buffer = *b"header and data";
+
+        assert_eq!(range_of(&buffer[11..], &buffer), Some(11..15));
+        assert_eq!(range_of(&buffer[15..], &buffer), Some(15..15));
+        assert_eq!(range_of(&buffer, &buffer), Some(0..15));
+        assert_eq!(range_of(&buffer, &buffer[1..]), None);
     }
 }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    socket::{Datagram, DatagramSocket, Network, RecvBatch},
+    outbox::range_of,
+    socket::{Datagram, DatagramSocket, Network},
     worker::Worker,
 };
 use crate::{Client, RelayId};
@@ -48,17 +49,17 @@ impl<N: Network> Worker<N> {
         data: &[u8],
         dont_fragment: bool,
         now: Instant,
-        batch: Option<&RecvBatch>,
+        buffer: &[u8],
     ) {
         let hairpin = {
             let server = self.server.borrow();
             server.relay_at(peer).zip(server.relayed(relay))
         };
         if let Some((other, from)) = hairpin {
-            return self.handle_peer(data, from, other, now, batch);
+            return self.handle_peer(data, from, other, now, buffer);
         }
         let to = self.bound(peer);
-        match batch.and_then(|batch| batch.range_of(data)) {
+        match range_of(data, buffer) {
             Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range, dont_fragment),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
@@ -67,21 +68,21 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    /// Answers a client: behind the batch that its request is part of, or at once. Who has the answer finds the counters
+    /// Answers a client: behind the other datagrams, or at once on a stream. Who has the answer finds the counters
     /// as the answer left them.
-    pub(super) fn respond(&self, client: &Client, response: &[u8], now: Instant, in_batch: bool) {
+    pub(super) fn respond(&self, client: &Client, response: &[u8], now: Instant) {
         self.publish(now);
-        if in_batch && !client.tuple.transport.is_stream() {
-            self.outbox.borrow_mut().push_response(client, self.source(client), response);
-        } else {
+        if client.tuple.transport.is_stream() {
             self.send_to_client(client, [response, &[], &[]].map(IoSlice::new));
+        } else {
+            self.outbox.borrow_mut().push_response(client, self.source(client), response);
         }
     }
 
-    /// Sends what was collected while a batch was worked through.
-    pub(super) fn flush(&self, batch: &RecvBatch) {
+    /// Sends what was collected while the packets of a buffer were worked through.
+    pub(super) fn flush(&self, buffer: &[u8]) {
         self.outbox.borrow_mut().flush(
-            batch,
+            buffer,
             |listener, datagrams| {
                 if let Some(Some(listener)) = self.listeners.get(usize::from(listener)) {
                     send_all(&*listener.socket, datagrams);

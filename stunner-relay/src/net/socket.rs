@@ -4,7 +4,6 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     net::{IpAddr, SocketAddr},
-    ops::Range,
     time::Instant,
 };
 
@@ -194,16 +193,9 @@ impl RecvBatch {
         })
     }
 
-    /// Where in the batch these bytes are; `None` when they are not part of it.
-    pub(super) fn range_of(&self, data: &[u8]) -> Option<Range<usize>> {
-        let start = (data.as_ptr() as usize).checked_sub(self.buffer.as_ptr() as usize)?;
-        let end = start.checked_add(data.len()).filter(|&end| end <= self.buffer.len())?;
-        Some(start..end)
-    }
-
-    /// What [`range_of`](Self::range_of) found.
-    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        self.buffer.get(range.clone()).unwrap_or_default()
+    /// All of its room, of which packets are parts.
+    pub(super) fn buffer(&self) -> &[u8] {
+        &self.buffer
     }
 }
 
@@ -241,8 +233,6 @@ mod tests {
         let packets: Vec<_> = batch.packets().map(|packet| packet.data).collect();
 
         assert_eq!(packets, [&b"aaaa"[..], b"bbbb", b"cc"]);
-        assert_eq!(batch.range_of(packets[1]), Some(4..8));
-        assert_eq!(batch.range_of(&[0; 4]), None);
     }
 
     #[test]

@@ -151,11 +151,16 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
 fn take_frames<N: Network>(worker: &Rc<Worker<N>>, bytes: &[u8], client: Client) -> io::Result<usize> {
     let now = worker.network.now();
     let mut taken = 0;
-    loop {
+    let result = loop {
         let rest = &bytes[taken..];
-        let len = frame_len(rest).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let Some(frame) = len.and_then(|len| rest.get(..len)) else { return Ok(taken) };
-        worker.handle_client(frame, client, now, None);
+        let len = match frame_len(rest) {
+            Ok(len) => len,
+            Err(error) => break Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        };
+        let Some(frame) = len.and_then(|len| rest.get(..len)) else { break Ok(taken) };
+        worker.handle_client(frame, client, now, bytes);
         taken += frame.len();
-    }
+    };
+    worker.flush(bytes);
+    result
 }

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     RelayAddress, Shared,
-    outbox::Outbox,
+    outbox::{Outbox, range_of},
     ports::{Ports, Reservations},
     send::Listener,
     socket::{DatagramSocket, Network, Packet, RecvBatch},
@@ -108,9 +108,9 @@ impl<N: Network> Worker<N> {
             for Packet { data, from, to } in batch.packets() {
                 let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
                 let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
-                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, Some(&batch));
+                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, batch.buffer());
             }
-            self.flush(&batch);
+            self.flush(batch.buffer());
         }
     }
 
@@ -127,9 +127,9 @@ impl<N: Network> Worker<N> {
                 continue;
             }
             for Packet { data, from, .. } in batch.packets() {
-                self.handle_peer(data, self.advertised(from), id, now, Some(&batch));
+                self.handle_peer(data, self.advertised(from), id, now, batch.buffer());
             }
-            self.flush(&batch);
+            self.flush(batch.buffer());
         }
     }
 
@@ -156,27 +156,22 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    /// Takes in one packet of a client, which is part of a batch or of a stream, and carries out what the engine says.
-    pub(super) fn handle_client(
-        self: &Rc<Self>,
-        packet: &[u8],
-        client: Client,
-        now: Instant,
-        batch: Option<&RecvBatch>,
-    ) {
+    /// Takes in one packet of a client, which is part of a buffer, and carries out what the engine says. What is to be
+    /// sent out of the buffer waits for [`flush`](Self::flush).
+    pub(super) fn handle_client(self: &Rc<Self>, packet: &[u8], client: Client, now: Instant, buffer: &[u8]) {
         let reply = &mut **self.reply.borrow_mut();
         let output = self.server.borrow_mut().handle_client(packet, client, now, reply);
         match output {
             Output::ToPeer { relay, peer, data, dont_fragment } => {
-                self.send_to_peer(relay, peer, data, dont_fragment, now, batch);
+                self.send_to_peer(relay, peer, data, dont_fragment, now, buffer);
             }
             Output::Reply(len) => {
-                self.respond(&client, &reply[..len], now, batch.is_some());
+                self.respond(&client, &reply[..len], now);
             }
             Output::ReplyFrom { from, to, len } => self.send_from(from, to, &reply[..len]),
             Output::Allocate(request) => {
                 let len = self.allocate(request, now, reply);
-                self.respond(&client, &reply[..len], now, batch.is_some());
+                self.respond(&client, &reply[..len], now);
             }
             // Relaying of connections is off: the engine asks for none.
             Output::Drop | Output::Connect(_) | Output::Splice { .. } => {}
@@ -200,12 +195,12 @@ impl<N: Network> Worker<N> {
         from: SocketAddr,
         relay: RelayId,
         now: Instant,
-        batch: Option<&RecvBatch>,
+        buffer: &[u8],
     ) {
         let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
         let Some(to) = delivered else { return };
-        let queued = batch.filter(|_| !to.client.tuple.transport.is_stream());
-        match queued.and_then(|batch| batch.range_of(to.frame.data())) {
+        let datagram = !to.client.tuple.transport.is_stream();
+        match range_of(to.frame.data(), buffer).filter(|_| datagram) {
             Some(range) => {
                 let from = self.source(&to.client);
                 self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, range);
