@@ -80,14 +80,15 @@ async fn run(options: &Options, plan: Plan) -> Result<(), Vec<Fault>> {
 
     signals.next().await;
     let allocations = server.stats().allocations;
-    tracing::info!(
-        allocations,
-        seconds = options.grace,
-        "ending: a second signal ends the allocations there are"
-    );
+    let again = async {
+        tracing::info!(allocations, seconds = options.grace, "ending; a second signal ends at once");
+        signals.next().await;
+    };
     tokio::select! {
+        // First, so that no allocation is made once the log says that it ends.
+        biased;
         () = server.shutdown(Duration::from_secs(options.grace)) => tracing::info!("ended"),
-        () = signals.next() => tracing::info!("ended at once"),
+        () = again => tracing::info!("ended at once"),
     }
     Ok(())
 }
