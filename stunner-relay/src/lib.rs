@@ -51,7 +51,9 @@ pub use five_tuple::{Client, FiveTuple, ListenerId, Transport};
 pub use frame::Frame;
 #[cfg(feature = "tokio")]
 pub use net::{Listener, RelayAddress, StartError, SystemClock, TurnServer, TurnServerBuilder};
-pub use policy::{Cidr, DefaultPolicy, LiveRelays, ParseCidrError, PeerPolicy, RelayOnly, Verdict};
+pub use policy::{
+    Cidr, ClusterPolicy, DefaultPolicy, LiveRelays, ParseCidrError, PeerPolicy, RelayOnly, Verdict,
+};
 pub use server::{
     Accepted, AllocateRequest, AllocationId, AllocationInfo, Bandwidth, ConnectRequest, Discovery, IcmpError,
     MAX_REPLY, OAuth, Output, PortWish, Refusal, RelayId, Relayed, Server, ToClient, Wants,

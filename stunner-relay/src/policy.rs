@@ -8,6 +8,10 @@ use std::{
 
 use crate::Client;
 
+mod cluster;
+
+pub use cluster::ClusterPolicy;
+
 /// Decides about peers, before a permission or a channel is made and, where it asks for the port, for every packet.
 ///
 /// The server has canonicalised the address before: an IPv4 address inside an IPv6 one is judged as IPv4, and Teredo,
@@ -71,7 +75,10 @@ impl DefaultPolicy {
 impl PeerPolicy for DefaultPolicy {
     fn judge(&self, peer: IpAddr, _: Option<u16>, _: &Client, _: &str) -> Verdict {
         let inside = |ranges: &[Cidr]| ranges.iter().any(|range| range.contains(peer));
-        Verdict::from(inside(&self.allowed) || !inside(SPECIAL) && (self.private || !inside(PRIVATE)))
+        Verdict::from(
+            inside(&self.allowed)
+                || !inside(SPECIAL) && !inside(NOBODY) && (self.private || !inside(PRIVATE)),
+        )
     }
 }
 
@@ -110,6 +117,12 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// All addresses that have the first `bits` bits of `base`. `None` where an address does not have so many.
+    #[must_use]
+    pub fn new(base: IpAddr, bits: u8) -> Option<Self> {
+        (bits <= Self::from(base).bits).then_some(Self { base, bits })
+    }
+
     /// Whether the address lies in the range.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -130,6 +143,13 @@ impl Cidr {
     }
 }
 
+/// A range of one.
+impl From<IpAddr> for Cidr {
+    fn from(ip: IpAddr) -> Self {
+        Self { base: ip, bits: if ip.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
 /// A text is not a range of addresses.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("'{0}' is not a range of addresses such as 10.0.0.0/8 or 2001:db8::/32")]
@@ -142,36 +162,41 @@ impl FromStr for Cidr {
         let error = || ParseCidrError(text.chars().take(64).collect());
         let (base, bits) = text.split_once('/').map_or((text, None), |(base, bits)| (base, Some(bits)));
         let base: IpAddr = base.parse().map_err(|_| error())?;
-        let longest = if base.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(longest), str::parse).map_err(|_| error())?;
-        if bits > longest { Err(error()) } else { Ok(Self { base, bits }) }
+        match bits {
+            None => Ok(base.into()),
+            Some(bits) => bits.parse().ok().and_then(|bits| Self::new(base, bits)).ok_or_else(error),
+        }
     }
 }
 
-/// Unspecified, loopback, link-local (where clouds keep their metadata), protocol assignments, documentation,
-/// benchmarking, multicast, reserved and broadcast; and their like in IPv6, discard and SRv6 included.
+/// Unspecified, loopback, link-local (where clouds keep their metadata), protocol assignments, multicast, reserved and
+/// broadcast; and their like in IPv6, discard and SRv6 included.
 const SPECIAL: &[Cidr] = &[
     Cidr::v4(0, 0, 0, 0, 8),
     Cidr::v4(127, 0, 0, 0, 8),
     Cidr::v4(169, 254, 0, 0, 16),
     Cidr::v4(192, 0, 0, 0, 24),
-    Cidr::v4(192, 0, 2, 0, 24),
-    Cidr::v4(192, 88, 99, 0, 24),
-    Cidr::v4(198, 18, 0, 0, 15),
-    Cidr::v4(198, 51, 100, 0, 24),
-    Cidr::v4(203, 0, 113, 0, 24),
     Cidr::v4(224, 0, 0, 0, 3),
     Cidr::v6(0, 0, 8),
     Cidr::v6(0x0064, 0xFF9B, 32),
     Cidr::v6(0x0100, 0, 64),
     Cidr::v6(0x2001, 0, 23),
-    Cidr::v6(0x2001, 0x0DB8, 32),
-    Cidr::v6(0x2002, 0, 16),
-    Cidr::v6(0x3FFF, 0, 20),
     Cidr::v6(0x5F00, 0, 16),
     Cidr::v6(0xFE80, 0, 10),
     Cidr::v6(0xFEC0, 0, 10),
     Cidr::v6(0xFF00, 0, 8),
+];
+
+/// Documentation, benchmarking and 6to4: nobody on the public internet is there.
+const NOBODY: &[Cidr] = &[
+    Cidr::v4(192, 0, 2, 0, 24),
+    Cidr::v4(192, 88, 99, 0, 24),
+    Cidr::v4(198, 18, 0, 0, 15),
+    Cidr::v4(198, 51, 100, 0, 24),
+    Cidr::v4(203, 0, 113, 0, 24),
+    Cidr::v6(0x2001, 0x0DB8, 32),
+    Cidr::v6(0x2002, 0, 16),
+    Cidr::v6(0x3FFF, 0, 20),
 ];
 
 const PRIVATE: &[Cidr] = &[

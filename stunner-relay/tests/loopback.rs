@@ -264,6 +264,19 @@ fn settings_that_cannot_work_are_errors() {
     assert!(matches!(builder().listen(local()).realm("").start().err(), Some(StartError::BadRealm)));
 }
 
+#[test]
+fn a_server_of_stun_only_needs_no_users_and_answers_nothing_but_binding() {
+    let builder = TurnServer::builder().stun_only().listen(Listener::udp("127.0.0.1:0"));
+    let server = builder.start().expect("a server on loopback");
+    let mut client = Client::new(&server);
+    let allocate = Message::new(MessageClass::Request, ALLOCATE, TransactionId::new([9; 12]));
+    client.socket.send(&encode(allocate)).expect("it is sent");
+
+    let first_answer = client.ask(BINDING, vec![]);
+
+    assert_eq!(first_answer.class(), MessageClass::SuccessResponse);
+}
+
 #[tokio::test]
 async fn shutdown_ends_the_server_and_frees_its_ports() {
     let server = server();

@@ -17,7 +17,7 @@ use super::{
     start::{Bound, Seed},
     worker::SharedReservations,
 };
-use crate::{Authenticator, Config, DefaultPolicy, LiveRelays, PeerPolicy, Transport};
+use crate::{Authenticator, Config, Credential, DefaultPolicy, Identity, LiveRelays, PeerPolicy, Transport};
 
 /// Something to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -113,6 +113,7 @@ pub struct TurnServerBuilder {
     workers: Option<NonZeroUsize>,
     quota: Option<usize>,
     wide_channels: bool,
+    stun_only: bool,
     portable: bool,
 }
 
@@ -129,6 +130,7 @@ impl Default for TurnServerBuilder {
             workers: None,
             quota: None,
             wide_channels: false,
+            stun_only: false,
             portable: false,
         }
     }
@@ -192,6 +194,12 @@ impl TurnServerBuilder {
     /// Accepts channel numbers 0x5000 to 0x7FFF too, which RFC 8656 reserves and older clients use, coturn's among them.
     pub fn wide_channels(mut self) -> Self {
         self.wide_channels = true;
+        self
+    }
+
+    /// Answers Binding requests and nothing else. No authenticator is needed.
+    pub fn stun_only(mut self) -> Self {
+        self.stun_only = true;
         self
     }
 
@@ -265,13 +273,22 @@ impl TurnServerBuilder {
     }
 
     fn config(&self, relays: Arc<LiveRelays>) -> Result<Config, StartError> {
-        let authenticator = self.authenticator.clone().ok_or(StartError::NoAuthenticator)?;
+        let nobody = || self.stun_only.then(|| Arc::new(Nobody) as Arc<dyn Authenticator>);
+        let authenticator = self.authenticator.clone().or_else(nobody).ok_or(StartError::NoAuthenticator)?;
         let mut config = Config::shared(&self.realm, authenticator, self.policy.clone());
         config.relays = relays;
         config.software.clone_from(&self.software);
         config.max_allocations_per_user = self.quota;
         config.wide_channels = self.wide_channels;
+        config.stun_only = self.stun_only;
         config.dont_fragment = cfg!(target_os = "linux") && !self.portable;
         Ok(config)
     }
+}
+
+/// Knows no user.
+struct Nobody;
+
+impl Authenticator for Nobody {
+    fn credentials(&self, _: &Identity<'_>, _: &mut dyn FnMut(Credential) -> bool) {}
 }
