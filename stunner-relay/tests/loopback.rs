@@ -277,6 +277,25 @@ fn a_server_of_stun_only_needs_no_users_and_answers_nothing_but_binding() {
     assert_eq!(first_answer.class(), MessageClass::SuccessResponse);
 }
 
+#[test]
+fn what_has_no_setter_can_be_configured_all_the_same() {
+    let server = TurnServer::builder()
+        .authenticator(StaticUser::new("user", "pass"))
+        .realm("example.com")
+        .listen(Listener::udp("127.0.0.1:0"))
+        .relay_address(RelayAddress::bind(LOCALHOST))
+        .configure(|config| config.max_allocations = 0)
+        .start()
+        .expect("a server on loopback");
+    let mut client = Client::new(&server);
+    let refused = client.ask(ALLOCATE, vec![RequestedTransport::new(17).into()]);
+    client.nonce = refused.get_attribute::<Nonce>().cloned();
+
+    let answer = client.ask(ALLOCATE, vec![RequestedTransport::new(17).into()]);
+
+    assert_eq!(answer.get_attribute::<ErrorCode>().map(ErrorCode::code), Some(508));
+}
+
 #[tokio::test]
 async fn shutdown_ends_the_server_and_frees_its_ports() {
     let server = server();

@@ -100,6 +100,9 @@ pub enum StartError {
     Worker(io::Error),
 }
 
+/// What a caller does to the engine's settings.
+type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// The settings of a [`TurnServer`] to be.
 #[must_use]
 pub struct TurnServerBuilder {
@@ -115,6 +118,7 @@ pub struct TurnServerBuilder {
     wide_channels: bool,
     stun_only: bool,
     portable: bool,
+    changes: Vec<Change>,
 }
 
 impl Default for TurnServerBuilder {
@@ -132,6 +136,7 @@ impl Default for TurnServerBuilder {
             wide_channels: false,
             stun_only: false,
             portable: false,
+            changes: Vec::new(),
         }
     }
 }
@@ -200,6 +205,23 @@ impl TurnServerBuilder {
     /// Answers Binding requests and nothing else. No authenticator is needed.
     pub fn stun_only(mut self) -> Self {
         self.stun_only = true;
+        self
+    }
+
+    /// Changes what has no setter here: lifetimes, limits, bandwidth, and whatever else a [`Config`] has. It is done last,
+    /// in the order of the calls.
+    ///
+    /// ```
+    /// use stunner_relay::{Bandwidth, TurnServer};
+    ///
+    /// let builder = TurnServer::builder().configure(|config| {
+    ///     config.max_allocations_per_source = Some(100);
+    ///     config.allocation_bandwidth = Some(Bandwidth::new(1_000_000));
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn configure(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
+        self.changes.push(Box::new(change));
         self
     }
 
@@ -272,16 +294,18 @@ impl TurnServerBuilder {
         Ok(self.workers.map_or_else(cores, NonZeroUsize::get))
     }
 
-    fn config(&self, relays: Arc<LiveRelays>) -> Result<Config, StartError> {
+    fn config(&mut self, relays: Arc<LiveRelays>) -> Result<Config, StartError> {
         let nobody = || self.stun_only.then(|| Arc::new(Nobody) as Arc<dyn Authenticator>);
         let authenticator = self.authenticator.clone().or_else(nobody).ok_or(StartError::NoAuthenticator)?;
         let mut config = Config::shared(&self.realm, authenticator, self.policy.clone());
-        config.relays = relays;
         config.software.clone_from(&self.software);
         config.max_allocations_per_user = self.quota;
         config.wide_channels = self.wide_channels;
         config.stun_only = self.stun_only;
         config.dont_fragment = cfg!(target_os = "linux") && !self.portable;
+        self.changes.drain(..).for_each(|change| change(&mut config));
+        // It is this server's, and what its relayed transport addresses are.
+        config.relays = relays;
         Ok(config)
     }
 }
