@@ -186,6 +186,32 @@ fn rst_02_a_credential_that_has_ended_makes_no_further_allocation() {
 }
 
 #[test]
+fn rst_03_a_name_without_a_time_is_nobodys() {
+    let (mut world, user, _) = temporary(true);
+
+    for name in ["alice", "alice:bob", "17000000x0:alice", ""] {
+        let password = stunner_auth::password(name, &"secret".into()).expose().to_owned().leak();
+        let mut other = User { name, password, address: client(2), nonce: String::new(), ..user.clone() };
+        assert_eq!(other.ask_to_allocate(&mut world, |message| message).code(), 401, "{name}");
+    }
+}
+
+#[test]
+fn rst_08_a_quota_counts_the_user_whatever_the_time_in_its_name() {
+    let mut limited = config(Everyone);
+    limited.authenticator = Arc::new(SharedSecret::new("secret", || 1_700_000_000));
+    limited.max_allocations_per_user = Some(2);
+    let mut world = World::new(limited);
+    let mut allocate = |n, name: &'static str| {
+        let password = stunner_auth::password(name, &"secret".into()).expose().to_owned().leak();
+        User::named(client(n), name, password).ask_to_allocate(&mut world, |message| message).code()
+    };
+
+    assert_eq!((allocate(1, "1700000060:alice"), allocate(2, "1700000070:alice")), (0, 0));
+    assert_eq!((allocate(3, "1700000080:alice"), allocate(4, "1700000080:bob")), (486, 0));
+}
+
+#[test]
 fn sec_11_a_quota_counts_whoever_gives_its_name_or_its_hash() {
     let mut limited = config(Everyone);
     limited.max_allocations_per_user = Some(2);
