@@ -159,3 +159,6 @@ fn take_frames<N: Network>(worker: &Rc<Worker<N>>, bytes: &[u8], client: Client)
         taken += frame.len();
     }
 }
+
+#[cfg(test)]
+mod tests;
