@@ -30,7 +30,7 @@ impl Wire {
             Self::Udp(socket) => assert_eq!(socket.send(bytes).expect("it is sent"), bytes.len()),
             Self::Tcp(stream) => {
                 let mut stream = stream;
-                stream.write_all(bytes).expect("it is sent")
+                stream.write_all(bytes).expect("it is sent");
             }
         }
     }
