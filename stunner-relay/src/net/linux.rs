@@ -155,7 +155,8 @@ impl LinuxSocket {
         if whole { self.unfragmented(|| self.send_alike(datagrams)) } else { self.send_alike(datagrams) }
     }
 
-    /// Sets the DF bit for what is sent meanwhile. It is a property of sockets and not of datagrams; few clients ask for it.
+    /// Sets the DF bit for what is sent meanwhile. It is a property of sockets and not of datagrams; few clients ask for
+    /// it.
     fn unfragmented<T>(&self, send: impl FnOnce() -> T) -> T {
         sys::fragment(&self.socket, false);
         let sent = send();
