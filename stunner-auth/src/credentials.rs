@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_those_of_other_implementations() {
+    fn rst_01_passwords_are_those_of_other_implementations() {
         for (secret, username, expected) in [
             ("my-secret", "1652173256", "CguKE5jD1SnJajHjrQEwyx+pHBk="),
             ("my-secret", "1652173361", "X54Uk1dmF1fhXy2nGfyNdLSddvk="),
@@ -94,6 +94,9 @@ mod tests {
             ("another-secret", "1652173494", "e64kdQvh7aW5rqb2PauFwjJ/CFs="),
             ("another-secret", "1652177046", "igZpgV86ECJutlpW9AOr2IOQASU="),
             ("another-secret", "1652209461", "98pQ6dr9x2f5f7kUxRq+6xU3qOY="),
+            ("north", "1700000000:alice", "Cd/49soE35ICqcJF/bCTn8Z4OyE="),
+            ("north", "1700000000", "CWyHi3zCeWqXBir9thl4m+iZPRY="),
+            ("s3cr3t", "2000000000:bob@example.com", "1U7XikxTvCZ/Q3/2yHRjVVwegiw="),
         ] {
             assert_eq!(password(username, &secret.into()).expose(), expected);
         }

@@ -169,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_time_or_with_zero_there_is_no_time_limited_username() {
+    fn rst_03_without_a_time_or_with_zero_there_is_no_time_limited_username() {
         for username in ["", "alice", "alice:bob", "0", "0:1700000000", "1700000000.5", "1e9"] {
             assert_eq!(read(username), None, "{username}");
         }
     }
 
     #[test]
-    fn credentials_are_good_in_the_second_at_which_they_expire_and_in_the_leeway() {
+    fn rst_02_credentials_are_good_in_the_second_at_which_they_expire_and_in_the_leeway() {
         let secrets = SharedSecrets::new("north");
         let expired = |secrets: &SharedSecrets, now| secrets.admit("1000:a", now).err();
 
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn during_a_rotation_the_old_and_the_new_secret_are_good_and_a_third_is_not() {
+    fn rst_05_during_a_rotation_the_old_and_the_new_secret_are_good_and_a_third_is_not() {
         let server = SharedSecrets::new("new").or("old");
         let verify = |secret: &str| {
             let made = SharedSecrets::new(secret).issue(Some("alice"), "realm", 1000, 60);

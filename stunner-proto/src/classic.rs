@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn bas_20_a_classic_request_is_answered_with_its_own_128_bits() {
+    fn a_classic_request_is_answered_with_its_own_128_bits() {
         let request = Classic::parse(&REQUEST).unwrap();
         let mut buffer = [0; 40];
 

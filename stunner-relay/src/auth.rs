@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_limited_name_counts_for_its_user_and_is_good_for_what_is_left() {
+    fn rst_04_and_08_a_time_limited_name_counts_for_its_user_and_is_good_for_what_is_left() {
         let secrets = SharedSecret::new("north", || 1000);
 
         assert_eq!(offered(&secrets, "1060:alice"), [("alice".to_owned(), 60)]);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn during_a_rotation_there_is_a_key_for_each_secret() {
+    fn rst_05_during_a_rotation_there_is_a_key_for_each_secret() {
         let secrets = SharedSecret::new("north", || 1000).or("south");
         assert_eq!(offered(&secrets, "1000:alice"), vec![("alice".to_owned(), 0); 2]);
     }

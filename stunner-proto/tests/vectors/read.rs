@@ -56,6 +56,27 @@ fn int_04_any_bit_that_is_flipped_before_the_end_of_the_integrity_is_noticed() {
 }
 
 #[test]
+fn bad_20_a_signed_request_of_which_any_byte_is_another_is_not_authentic() {
+    let bytes = vector("G03");
+    let (_, name, _) = messages().find(|(found, ..)| *found == "G03").expect("a vector");
+    let key = key(name).expect("a key");
+    let authentic =
+        |bytes: &[u8]| Message::parse(bytes).is_ok_and(|message| message.authenticate(&key).is_ok());
+    // FINGERPRINT stands behind what is signed, and is looked at by itself.
+    let fingerprint = Message::parse(&bytes).unwrap().contains(AttributeType::FINGERPRINT);
+    let signed = bytes.len() - if fingerprint { 8 } else { 0 };
+
+    assert!(authentic(&bytes));
+    for at in 0..signed {
+        for change in [0x01, 0x80, 0xFF] {
+            let mut other = bytes.clone();
+            other[at] ^= change;
+            assert!(!authentic(&other), "{at}, {change:#04x}");
+        }
+    }
+}
+
+#[test]
 fn hdr_14_vectors_cut_anywhere_are_errors_and_never_panic() {
     for (name, _, bytes) in messages() {
         for len in 0..bytes.len() {

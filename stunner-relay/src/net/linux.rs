@@ -21,6 +21,8 @@ mod control;
 mod receive;
 mod send;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use receive::Receiver;
 use send::Sender;
@@ -150,12 +152,14 @@ impl LinuxSocket {
         let whole = datagrams.first().is_some_and(|first| first.dont_fragment);
         let alike = datagrams.iter().take_while(|datagram| datagram.dont_fragment == whole).count();
         let datagrams = &datagrams[..alike];
-        if !whole {
-            return self.send_alike(datagrams);
-        }
-        // It is a property of sockets and not of datagrams; few clients ask for it.
+        if whole { self.unfragmented(|| self.send_alike(datagrams)) } else { self.send_alike(datagrams) }
+    }
+
+    /// Sets the DF bit for what is sent meanwhile. It is a property of sockets and not of datagrams; few clients ask for
+    /// it.
+    fn unfragmented<T>(&self, send: impl FnOnce() -> T) -> T {
         sys::fragment(&self.socket, false);
-        let sent = self.send_alike(datagrams);
+        let sent = send();
         sys::fragment(&self.socket, true);
         sent
     }

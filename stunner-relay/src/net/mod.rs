@@ -26,6 +26,8 @@ mod send;
 mod socket;
 mod start;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod tokio_network;
 mod worker;
 

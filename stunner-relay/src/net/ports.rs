@@ -181,6 +181,38 @@ mod tests {
         assert_eq!(port(ports.bind(&host, IP, false)), None);
     }
 
+    /// The ports of so many relayed transport addresses, in order.
+    fn drawn(range: RangeInclusive<u16>, seed: u8, count: usize) -> Vec<u16> {
+        let host = host([]);
+        let mut ports = Ports::new(range, [seed; 32]);
+        (0..count).filter_map(|_| port(ports.bind(&host, IP, false))).collect()
+    }
+
+    #[test]
+    fn alc_42_a_thousand_ports_are_all_of_the_range() {
+        for range in [49_152..=65_535, 50_000..=50_999] {
+            let drawn = drawn(range.clone(), 1, 1_000);
+
+            assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), 1_000);
+            assert!(drawn.iter().all(|port| range.contains(port)), "{range:?}");
+        }
+    }
+
+    /// Of a fair draw, the next port is within 64 of the last once in 128 times.
+    #[test]
+    fn alc_43_and_sec_15_the_next_port_does_not_follow_from_the_last() {
+        let drawn_first = drawn(49_152..=65_535, 1, 4_096);
+
+        let near = drawn_first.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 64).count();
+        let upper = drawn_first.iter().filter(|&&port| port >= 57_344).count();
+        let rising = drawn_first.windows(2).filter(|pair| pair[0] < pair[1]).count();
+
+        assert!(near < 96, "{near}");
+        assert!((1_848..=2_248).contains(&upper), "{upper}");
+        assert!((1_848..=2_248).contains(&rising), "{rising}");
+        assert_ne!(drawn_first, drawn(49_152..=65_535, 2, 4_096));
+    }
+
     #[test]
     fn an_even_port_is_even_and_its_neighbour_is_bound_with_it() {
         let host = host([]);

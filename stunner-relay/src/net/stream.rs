@@ -164,3 +164,6 @@ fn take_frames<N: Network>(worker: &Rc<Worker<N>>, bytes: &[u8], client: Client)
     worker.flush(bytes);
     result
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use stunner_proto::{
     attribute::{ChangeRequest, MappedAddress, OtherAddress, ResponseOrigin, ResponsePort, XorMappedAddress},
 };
 
-use super::{MAX_REPLY, Output, Refusal, Server, response::Exchange};
+use super::{MAX_REPLY, Output, Refusal, Server, request::knows, response::Exchange};
 use crate::Client;
 
 /// Two addresses of one server, each with the same two ports: what the tests of RFC 5780 need. The server listens on all
@@ -51,9 +51,10 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Option<Output<'p>> {
         let place = self.place(exchange.from);
+        let config = self.config.clone();
         let known = |kind| {
             let asks = kind == AttributeType::CHANGE_REQUEST || kind == AttributeType::RESPONSE_PORT;
-            asks && place.is_some()
+            asks && place.is_some() || knows(&config, kind)
         };
         if let Some(len) = self.refuse_if_unknown(&message, exchange, known, reply) {
             return Some(Output::Reply(len));

@@ -12,6 +12,7 @@ use super::{
     AllocationId, Output, RelayId, Server, ToClient,
     allocation::Judged,
     permission::{judge_again, passes},
+    request::knows,
 };
 use crate::{Client, Frame};
 
@@ -46,7 +47,7 @@ impl Server {
                 AttributeType::XOR_PEER_ADDRESS if peer.is_none() => peer = Some(attribute.value),
                 AttributeType::DATA if data.is_none() => data = Some(attribute.value),
                 AttributeType::FINGERPRINT if message.fingerprint() == Fingerprint::Wrong => return None,
-                kind if !self.knows(kind) => return None,
+                kind if !knows(&self.config, kind) => return None,
                 AttributeType::DONT_FRAGMENT => dont_fragment = true,
                 _ => {}
             }

@@ -12,7 +12,7 @@ use super::{
     credentials::{Admitted, Known},
     response::Exchange,
 };
-use crate::Client;
+use crate::{Client, Config};
 
 /// More unknown attributes than this are not listed.
 const MAX_UNKNOWN: usize = 64;
@@ -67,7 +67,10 @@ impl Server {
             Err(why) => return Some(Output::Reply(self.refuse(&exchange, why, reply, now))),
         };
         exchange.signature = Some((known.clone(), answer));
-        if let Some(len) = self.refuse_if_unknown(&message, &exchange, |_| false, reply) {
+        let config = self.config.clone();
+        let translated = translates(&message, from);
+        let understood = |kind| knows(&config, kind) && !(translated && kind == AttributeType::DONT_FRAGMENT);
+        if let Some(len) = self.refuse_if_unknown(&message, &exchange, understood, reply) {
             return Some(Output::Reply(len));
         }
         let request = Request { message, exchange, known, now };
@@ -88,8 +91,7 @@ impl Server {
         from.tuple.transport.is_stream() || self.challenges.admits(from.tuple.client.ip(), limit, now)
     }
 
-    /// Answers a request that carries comprehension-required attributes which this server does not know; `known` knows
-    /// some that count for this request.
+    /// Answers a request that carries comprehension-required attributes which are not `known`.
     pub(super) fn refuse_if_unknown(
         &mut self,
         message: &Message<'_>,
@@ -100,22 +102,11 @@ impl Server {
         let mut unknown = [[0; 2]; MAX_UNKNOWN];
         let mut len = 0;
         let types = message.attributes().map(|attribute| attribute.kind);
-        for kind in types.filter(|&kind| !self.knows(kind) && !known(kind)).take(MAX_UNKNOWN) {
+        for kind in types.filter(|&kind| !known(kind)).take(MAX_UNKNOWN) {
             unknown[len] = kind.0.to_be_bytes();
             len += 1;
         }
         (len > 0).then(|| self.refuse_unknown(exchange, &unknown[..len], reply))
-    }
-
-    /// Whether an attribute does not stand in the way of a message: the server understands it, or may ignore it.
-    #[inline]
-    pub(super) fn knows(&self, kind: AttributeType) -> bool {
-        match kind {
-            AttributeType::DONT_FRAGMENT => self.config.dont_fragment,
-            AttributeType::CONNECTION_ID => self.config.tcp,
-            AttributeType::ACCESS_TOKEN => self.config.oauth.is_some(),
-            kind => !kind.is_required() || is_known(kind),
-        }
     }
 
     /// The allocation of who asks (437), made with the same credentials (441).
@@ -130,6 +121,27 @@ impl Server {
         }
         Ok(id)
     }
+}
+
+/// Whether an attribute does not stand in the way of a message: the server understands it, or may ignore it.
+#[inline]
+pub(super) fn knows(config: &Config, kind: AttributeType) -> bool {
+    match kind {
+        AttributeType::DONT_FRAGMENT => config.dont_fragment,
+        AttributeType::CONNECTION_ID => config.tcp,
+        AttributeType::ACCESS_TOKEN => config.oauth.is_some(),
+        kind => !kind.is_required() || is_known(kind),
+    }
+}
+
+/// Whether a request is an Allocate by which IPv4 would become IPv6. The DF bits of what comes in are out of sight, and
+/// so DONT-FRAGMENT cannot be kept (RFC 8656, section 3.7).
+fn translates(message: &Message<'_>, from: Client) -> bool {
+    let to_v6 = || {
+        message.contains(AttributeType::ADDITIONAL_ADDRESS_FAMILY)
+            || message.get() == Ok(Some(RequestedAddressFamily(AddressFamily::V6)))
+    };
+    message.method() == Method::ALLOCATE && from.tuple.client.is_ipv4() && to_v6()
 }
 
 /// The family that a request names; one that does not exist is refused with `unknown`.

@@ -12,8 +12,8 @@ use stunner_proto::{
 use stunner_relay::{Closed, Event};
 
 use crate::world::{
-    Answer, Everyone, LISTENER_V6, Raw, SERVER, SERVER_V6, User, World, allocated, allocated_in, client,
-    client_v6, config, config_of_many, peer,
+    Answer, Everyone, LISTENER, LISTENER_V6, Raw, SERVER, SERVER_V6, User, World, allocated, allocated_in,
+    client, client_v6, config, config_of_many, peer,
 };
 
 type Build = fn(MessageBuilder<'_>) -> MessageBuilder<'_>;
@@ -166,6 +166,26 @@ fn alc_10_and_11_the_df_bit_may_be_asked_for_where_it_can_be_set() {
     assert_eq!(answers.each_ref().map(Answer::code), [420, 0]);
     let unknown: Vec<_> = answers[0].get::<UnknownAttributes<'_>>().iter().collect();
     assert_eq!(unknown, [AttributeType::DONT_FRAGMENT]);
+}
+
+#[test]
+fn xlt_09_from_ipv4_to_ipv6_the_df_bit_cannot_be_kept() {
+    let ask = |from, family| {
+        let mut configured = config(Everyone);
+        configured.dont_fragment = true;
+        let mut world = World::new(configured);
+        world.ports.addresses.push(SERVER_V6);
+        let mut user =
+            User { server: if from == client(1) { LISTENER } else { LISTENER_V6 }, ..User::new(from) };
+        user.ask_to_allocate(&mut world, |message| {
+            message.attribute(&DontFragment).attribute(&RequestedAddressFamily(family))
+        })
+        .code()
+    };
+
+    assert_eq!(ask(client(1), AddressFamily::V6), 420);
+    assert_eq!(ask(client(1), AddressFamily::V4), 0);
+    assert_eq!(ask(client_v6(1), AddressFamily::V6), 0);
 }
 
 #[test]

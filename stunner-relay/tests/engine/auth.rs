@@ -63,6 +63,20 @@ fn lts_02_and_03_the_nonce_says_which_features_there_are() {
     assert_eq!(challenges, [("obMatJos2AAAD".to_owned(), true), ("obMatJos2AAAA".to_owned(), false)]);
 }
 
+/// Text of a quoted string (RFC 3261, section 25.1), without its quoted pairs.
+#[test]
+fn att_17_a_nonce_is_short_and_can_be_quoted() {
+    let mut world = World::new(config(Everyone));
+
+    for n in 0..200 {
+        let mut user = User::new(client(n));
+        user.challenge(&mut world);
+        assert!((1..128).contains(&user.nonce.len()), "{}", user.nonce);
+        assert!(user.nonce.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'"' && c != b'\\'));
+        world.run_for(Duration::from_millis(77));
+    }
+}
+
 #[test]
 fn lts_04_two_ports_of_one_address_get_two_nonces() {
     let (mut world, first) = challenged();

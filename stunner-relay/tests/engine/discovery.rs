@@ -11,7 +11,7 @@ use stunner_proto::{
 };
 use stunner_relay::{Config, Discovery};
 
-use crate::world::{Answer, Everyone, LISTENER, World, allocated, client, config, message};
+use crate::world::{Answer, Everyone, LISTENER, User, World, allocated, client, config, message};
 
 /// The server's four addresses: two of each part.
 fn at(ip: u8, port: u16) -> SocketAddr {
@@ -120,6 +120,35 @@ fn nat_06_over_a_connection_there_is_nothing_to_change() {
     let (_, refused) = ask(&mut world, LISTENER, Some(ChangeRequest { ip: true, port: false }));
 
     assert_eq!(refused.code(), 420);
+}
+
+#[test]
+fn nat_06_a_server_with_one_address_answers_to_no_other_port() {
+    let mut world = World::new(config(Everyone));
+
+    let answer = User::new(client(1))
+        .request(&mut world, Method::BINDING, |message| message.attribute(&ResponsePort(40_001)))
+        .expect("an answer");
+
+    assert_eq!(answer.code(), 420);
+    let unknown: Vec<_> = answer.get::<UnknownAttributes<'_>>().iter().collect();
+    assert_eq!(unknown, [AttributeType::RESPONSE_PORT]);
+}
+
+#[test]
+fn nat_09_no_response_has_an_alternate_server_and_an_other_address() {
+    let mut world = World::new(with_two_addresses());
+    world.operate(|server| server.drain(&[at(2, 3479)]));
+
+    let (_, bound) = ask(&mut world, LISTENER, None);
+    let redirected = User::new(client(1)).ask_to_allocate(&mut world, |message| message);
+
+    assert!(bound.has(AttributeType::OTHER_ADDRESS) && !bound.has(AttributeType::ALTERNATE_SERVER));
+    assert_eq!(redirected.code(), 300);
+    assert!(redirected.has(AttributeType::ALTERNATE_SERVER));
+    for kind in [AttributeType::OTHER_ADDRESS, AttributeType::RESPONSE_ORIGIN] {
+        assert!(!redirected.has(kind), "{kind}");
+    }
 }
 
 #[test]

@@ -94,6 +94,29 @@ fn bad_01_to_10_and_12_to_17_what_is_no_message_is_dropped() {
     assert_eq!(world.server.counters().dropped_from_clients, corpus().len() as u64);
 }
 
+/// A vector of the codec's tests.
+fn vector(name: &str) -> Vec<u8> {
+    let vectors = include_str!("../../../stunner-proto/tests/vectors.txt").lines();
+    let mut vectors = vectors.map(|line| line.split(' ').collect::<Vec<_>>());
+    let vector = vectors.find(|words| words[0] == name).expect("a vector of this name");
+    let hex = vector[2];
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
+}
+
+#[test]
+fn bad_11_and_18_a_wrong_fingerprint_and_the_vector_as_it_was_printed_are_dropped() {
+    let (mut world, user, _) = allocated();
+    let before = state(&world);
+    let mut changed = vector("5769-2.2");
+    *changed.last_mut().expect("it is not empty") ^= 1;
+
+    for bytes in [changed, vector("8489-printed")] {
+        assert_eq!(user.exchange(&mut world, &bytes), None, "{bytes:02x?}");
+    }
+
+    assert_eq!((state(&world), world.server.counters().dropped_from_clients), (before, 2));
+}
+
 #[test]
 fn bad_19_a_signed_request_that_is_cut_anywhere_is_dropped() {
     let mut world = World::new(config(Everyone));

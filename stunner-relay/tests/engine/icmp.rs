@@ -171,7 +171,7 @@ fn icm_11_a_port_that_is_not_known_is_zero() {
 }
 
 #[test]
-fn an_error_for_an_allocation_that_is_gone_is_for_nobody() {
+fn icm_07_an_error_for_an_allocation_that_is_gone_is_for_nobody() {
     let (mut world, mut user, relayed) = permitted();
     let relay = world.server.relay_at(relayed).expect("a live relay");
     let expired = world.now + Duration::from_secs(600);

@@ -9,10 +9,10 @@ use std::{
 };
 
 use stunner_proto::{
-    Method,
+    Key, Method,
     attribute::{Lifetime, RequestedTransport},
 };
-use stunner_relay::{Algorithm, SharedSecret};
+use stunner_relay::{Algorithm, Authenticator, Credential, Identity, SharedSecret};
 
 use crate::world::{Everyone, User, Users, World, allocated_in, client, config, peer};
 
@@ -183,6 +183,58 @@ fn rst_02_a_credential_that_has_ended_makes_no_further_allocation() {
 
         assert_eq!(second.ask_to_allocate(&mut world, |message| message).code(), 401, "{outlives}");
     }
+}
+
+/// A store without passwords: what was derived from one, by each algorithm.
+struct Stored([Key; 2]);
+
+impl Authenticator for Stored {
+    fn credentials(&self, who: &Identity<'_>, try_key: &mut dyn FnMut(Credential) -> bool) {
+        let [md5, sha256] = &self.0;
+        let key = if who.algorithm == Algorithm::Md5 { md5 } else { sha256 };
+        try_key(Credential::new(key.clone(), "user"));
+    }
+}
+
+#[test]
+fn key_11_derived_keys_are_all_that_a_store_must_hold() {
+    let [md5, sha256] =
+        [Key::long_term, Key::long_term_sha256].map(|make| make("user", "example.com", "pass"));
+    let mut configured = config(Everyone);
+    configured.authenticator = Arc::new(Stored([md5, sha256]));
+    let mut world = World::new(configured);
+
+    for (n, chosen) in [(1, None), (2, Some(Algorithm::Md5)), (3, Some(Algorithm::Sha256))] {
+        let mut user = User { chosen, ..User::new(client(n)) };
+        assert_eq!(user.ask_to_allocate(&mut world, |message| message).code(), 0, "{chosen:?}");
+        assert_eq!(user.refresh(&mut world, 600).code(), 0, "{chosen:?}");
+    }
+}
+
+#[test]
+fn rst_03_a_name_without_a_time_is_nobodys() {
+    let (mut world, user, _) = temporary(true);
+
+    for name in ["alice", "alice:bob", "17000000x0:alice", ""] {
+        let password = stunner_auth::password(name, &"secret".into()).expose().to_owned().leak();
+        let mut other = User { name, password, address: client(2), nonce: String::new(), ..user.clone() };
+        assert_eq!(other.ask_to_allocate(&mut world, |message| message).code(), 401, "{name}");
+    }
+}
+
+#[test]
+fn rst_08_a_quota_counts_the_user_whatever_the_time_in_its_name() {
+    let mut limited = config(Everyone);
+    limited.authenticator = Arc::new(SharedSecret::new("secret", || 1_700_000_000));
+    limited.max_allocations_per_user = Some(2);
+    let mut world = World::new(limited);
+    let mut allocate = |n, name: &'static str| {
+        let password = stunner_auth::password(name, &"secret".into()).expose().to_owned().leak();
+        User::named(client(n), name, password).ask_to_allocate(&mut world, |message| message).code()
+    };
+
+    assert_eq!((allocate(1, "1700000060:alice"), allocate(2, "1700000070:alice")), (0, 0));
+    assert_eq!((allocate(3, "1700000080:alice"), allocate(4, "1700000080:bob")), (486, 0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Send and Data indications (RFC 8656, section 11).
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use rand::Rng;
 use stunner_proto::{
@@ -100,6 +100,34 @@ fn snd_06_whoever_asks_for_the_df_bit_gets_it_or_is_dropped() {
     assert!(world.take(peer(1)).is_empty());
 }
 
+/// A Send indication with DONT-FRAGMENT to a peer, at a server that can set the bit.
+fn sent_unfragmented(user: &User, world: &mut World, to: SocketAddr) -> bool {
+    user.indicate(world, |message| {
+        message.attribute(&XorPeerAddress(to)).attribute(&Data(b"hello")).attribute(&DontFragment)
+    });
+    world.take(to).iter().any(|(_, data)| data == b"hello")
+}
+
+#[test]
+fn xlt_07_where_a_family_is_translated_or_ipv6_is_relayed_the_df_bit_is_no_hindrance() {
+    for (at, server, relayed_v6) in
+        [(client(1), LISTENER, true), (client_v6(1), LISTENER_V6, true), (client_v6(1), LISTENER_V6, false)]
+    {
+        let mut able = config(Everyone);
+        able.dont_fragment = true;
+        let mut world = World::new(able);
+        world.ports.addresses.push(SERVER_V6);
+        let mut user = User { server, ..User::new(at) };
+        let family = relayed_v6.then_some(RequestedAddressFamily(AddressFamily::V6));
+        let answer = user.ask_to_allocate(&mut world, |message| message.maybe(family.as_ref()));
+        assert_eq!(answer.code(), 0);
+        let to = if relayed_v6 { peer_v6(1) } else { peer(1) };
+        assert_eq!(user.permit(&mut world, &[to]), 0);
+
+        assert!(sent_unfragmented(&user, &mut world, to), "{at} by {to}");
+    }
+}
+
 #[test]
 fn snd_08_a_send_indication_goes_beside_a_channel() {
     let (mut world, mut user, relayed) = allocated();
@@ -148,6 +176,21 @@ fn snd_11_every_data_indication_has_a_transaction_id_of_its_own() {
     let ids: Vec<_> = came.iter().map(|(_, bytes)| Message::parse(bytes).unwrap().transaction_id()).collect();
     assert_eq!(ids.len(), 2);
     assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
+fn hdr_12_a_hundred_thousand_transaction_ids_are_all_different() {
+    let (mut world, _, relayed) = permitted();
+    let relay = world.server.relay_at(relayed).expect("a live relay");
+
+    let ids: BTreeSet<[u8; 12]> = (0..100_000)
+        .map(|_| {
+            let to = world.server.handle_peer(b"", peer(1), relay, world.now).expect("it is permitted");
+            Message::parse(&to.frame.to_vec()).expect("a message").transaction_id().0
+        })
+        .collect();
+
+    assert_eq!(ids.len(), 100_000);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Clients on a connection: packets follow one another without borders (RFC 8656, section 12.5).
 
+use std::time::Duration;
+
 use stunner_proto::{
     Class, Method, TransactionId,
-    attribute::{Data, XorPeerAddress},
+    attribute::{Data, MobilityTicket, XorPeerAddress},
 };
 
 use crate::world::{Everyone, LISTENER, User, World, client, config, message, peer};
@@ -77,6 +79,25 @@ fn str_06_a_number_that_no_channel_has_is_dropped_and_the_connection_stays() {
     user.send_channel(&mut world, 0x7FFF, b"hello");
 
     assert!(user.reaches_over(&mut world, 0x4000, peer(1)));
+}
+
+/// An allocation with a ticket outlives its connection; its client is waited for.
+#[test]
+fn str_10_a_client_whose_connection_has_ended_is_not_dialled() {
+    let mut configured = config(Everyone);
+    (configured.mobility, configured.tcp) = (true, true);
+    let mut world = World::new(configured);
+    world.connect(client(1));
+    let mut user = User::new(client(1));
+    let answer = user.ask_to_allocate(&mut world, |message| message.attribute(&MobilityTicket(&[])));
+    assert_eq!(user.permit(&mut world, &[peer(1)]), 0);
+
+    world.disconnect(client(1));
+    world.send(peer(1), answer.relayed(), b"hello");
+    world.run_for(Duration::from_secs(60));
+
+    assert_eq!((world.sockets(), world.dials.len()), (1, 0));
+    assert!(world.take(client(1)).is_empty());
 }
 
 #[test]

@@ -81,6 +81,14 @@ impl Control {
         len
     }
 
+    /// DSCP and ECN, where they are what the kernel tells first.
+    #[cfg(test)]
+    pub(super) fn tos(&self) -> Option<u8> {
+        let kind = &self.0[size_of::<usize>()..];
+        let is_tos = (number(kind, 0), number(kind, 4)) == (libc::IPPROTO_IP, libc::IP_TOS);
+        is_tos.then_some(self.0[HEAD])
+    }
+
     fn push(&mut self, at: usize, level: i32, kind: i32, data: &[u8]) -> usize {
         let length = HEAD + data.len();
         let end = at + length.next_multiple_of(size_of::<usize>());

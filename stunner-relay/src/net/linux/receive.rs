@@ -70,6 +70,12 @@ impl Receiver {
         }
         Ok(received)
     }
+
+    /// What the kernel said of the first packet of the last call.
+    #[cfg(test)]
+    pub(super) fn control(&self) -> &Control {
+        &self.controls[0]
+    }
 }
 
 /// Takes an ICMP error from a socket's queue, and to whom the datagram was sent that it is about; `None` for an error of

@@ -151,6 +151,17 @@ pub(super) fn fragment(socket: &impl AsRawFd, allowed: bool) {
     let _ = set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover);
 }
 
+/// Whether datagrams may be cut on their way.
+#[cfg(test)]
+pub(super) fn may_fragment(socket: &impl AsRawFd) -> bool {
+    let (mut value, mut len): (c_int, _) = (-1, size_of::<c_int>() as libc::socklen_t);
+    let (fd, level, option) = (socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+    // SAFETY: the option is an `int`, and `value` is one that lives through the call, as `len` does.
+    let got = unsafe { libc::getsockopt(fd, level, option, (&raw mut value).cast(), &raw mut len) };
+    assert_eq!(got, 0, "the option is there");
+    value == libc::IP_PMTUDISC_DONT
+}
+
 fn switch_on(socket: &UdpSocket, level: c_int, option: c_int) -> bool {
     set(socket, level, option, 1)
 }
