@@ -60,6 +60,7 @@ pub(crate) const CHECKS: &[Check] = &[
         ensure(plain && nonce.chars().count() < 128, "qdtext below 128 characters", nonce)
     }),
     ("ATT-18", "PASSWORD-ALGORITHMS holds SHA-256 and MD5", |w| {
+        w.need(w.features.password_algorithms, "PASSWORD-ALGORITHMS")?;
         let challenge = w.wire()?.ask(&Draft::allocate().bytes())?;
         let value = challenge.value(AttributeType::PASSWORD_ALGORITHMS).unwrap_or_default();
         let both = value.chunks(4).any(|entry| entry == [0, 2, 0, 0])

@@ -106,7 +106,7 @@ pub(crate) const CHECKS: &[Check] = &[
     }),
     ("CHB-19", "a refused ChannelBind makes no permission", |w| {
         let ((client, relayed), peer) = (w.allocated()?, w.peer()?);
-        client.refused(&channel(0x5000, peer.address), 400)?;
+        client.refused(&channel(0x3FFF, peer.address), 400)?;
         peer.says(relayed, b"not permitted");
         client.wire.stays_silent()
     }),

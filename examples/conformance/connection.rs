@@ -23,7 +23,7 @@ use crate::{
 pub(crate) const CHECKS: &[Check] = &[
     ("TCP-01", "protocol 6 over TCP gets a relayed address that listens", |w| {
         let (_client, relayed) = relay(w)?;
-        let reached = TcpStream::connect_timeout(&relayed, Duration::from_secs(2));
+        let reached = reach(relayed);
         ensure(reached.is_ok(), "a listening address", format!("{reached:?}"))
     }),
     ("TCP-02", "protocol 6 over UDP is 400", |w| {
@@ -92,7 +92,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("TCP-16", "a peer with a permission is told as ConnectionAttempt", |w| {
         let (client, relayed) = relay(w)?;
         client.permit(SocketAddr::new(w.peer_address, 9))?;
-        let stream = TcpStream::connect(relayed).or_else(|error| fail("a connection", error.to_string()))?;
+        let stream = reach(relayed).or_else(|error| fail("a connection", error.to_string()))?;
         let told = client.indication(Method::CONNECTION_ATTEMPT)?;
         told.get::<ConnectionId>()?;
         let (peer, local) = (told.get::<XorPeerAddress>()?.0, stream.local_addr().ok());
@@ -101,7 +101,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("TCP-17", "a peer without permission is closed at once", |w| {
         let (client, relayed) = relay(w)?;
         client.success(&permission(&[SocketAddr::from(([127, 9, 9, 9], 9))]))?;
-        let stream = TcpStream::connect(relayed);
+        let stream = reach(relayed);
         client.wire.stays_silent()?;
         let Ok(mut stream) = stream else { return Ok(()) };
         ensure(ended(&mut stream), "the end of the connection", "it is open")
@@ -122,13 +122,13 @@ pub(crate) const CHECKS: &[Check] = &[
     }),
     ("TCP-20", "ConnectionBind without an id, or with one of nothing, is 400", |w| {
         offered(w)?;
-        w.tcp_client()?.refused(&empty(Method::CONNECTION_BIND), 400)?;
-        w.tcp_client()?.refused(&bind(ConnectionId(0xDEAD_BEEF)), 400).map(drop)
+        data(w)?.refused(&empty(Method::CONNECTION_BIND), 400)?;
+        data(w)?.refused(&bind(ConnectionId(0xDEAD_BEEF)), 400).map(drop)
     }),
     ("TCP-21", "another user's ConnectionBind is refused", |w| {
         let ((client, _), (_listener, peer)) = (relay(w)?, listener(w)?);
         let id = client.success(&connect(peer))?.get::<ConnectionId>()?;
-        let data = w.tcp_client()?;
+        let data = data(w)?;
         let (signing, _) = other(w, &data)?;
         let answer = data.ask_as(&bind(id), &signing)?;
         ensure(answer.code().is_some(), "an error", answer.to_string())
@@ -139,7 +139,7 @@ pub(crate) const CHECKS: &[Check] = &[
         let (mut stream, _) = accept(&listener)?;
         let _ = stream.write_all(b"early");
         std::thread::sleep(w.quiet);
-        let data = w.tcp_client()?;
+        let data = data(w)?;
         data.success(&bind(id))?;
         let got = data.wire.raw(5);
         ensure(got == b"early", "5 bytes", format!("{} bytes", got.len()))
@@ -166,7 +166,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("TCP-31", "the success of ConnectionBind is signed", |w| {
         let ((client, _), (_listener, peer)) = (relay(w)?, listener(w)?);
         let id = client.success(&connect(peer))?.get::<ConnectionId>()?;
-        let data = w.tcp_client()?;
+        let data = data(w)?;
         data.success(&bind(id))?.authentic(&data.key()).map(drop)
     }),
 ];
@@ -201,6 +201,16 @@ fn relay(w: &World) -> Outcome<(Client<'_>, SocketAddr)> {
     let client = w.tcp_client()?;
     let relayed = client.success(&allocate())?.get::<XorRelayedAddress>()?.0;
     Ok((client, relayed))
+}
+
+/// A connection that is to carry data: it begins with ConnectionBind.
+fn data(w: &World) -> Outcome<Client<'_>> {
+    Client::challenged_by(&bind(ConnectionId(0)), w, w.tcp_wire()?, &w.user)
+}
+
+/// A connection of a peer to a relayed address.
+fn reach(relayed: SocketAddr) -> std::io::Result<TcpStream> {
+    TcpStream::connect_timeout(&relayed, Duration::from_secs(2))
 }
 
 /// A peer that listens.
@@ -238,7 +248,7 @@ fn join(w: &World) -> Outcome<Joined<'_>> {
     let ((client, _), (listener, address)) = (relay(w)?, listener(w)?);
     let id = client.success(&connect(address))?.get::<ConnectionId>()?;
     let (peer, _) = accept(&listener)?;
-    let data = w.tcp_client()?;
+    let data = data(w)?;
     data.success(&bind(id))?;
     Ok(Joined { client, data, peer, address })
 }

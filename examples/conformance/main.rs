@@ -69,7 +69,7 @@ struct Options {
     #[arg(long, default_value = "127.0.0.1")]
     peer_address: IpAddr,
     /// A peer that the server must refuse
-    #[arg(long, default_value = "224.0.0.1")]
+    #[arg(long, default_value = "0.0.0.0")]
     denied: IpAddr,
     /// The server redirects clients (300)
     #[arg(long)]

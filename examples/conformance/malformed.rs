@@ -3,7 +3,7 @@
 use stunner_proto::{Class, Method};
 
 use crate::{
-    base::binding,
+    base::{binding, classic_aside},
     client::refresh,
     message::{Answer, Draft, channel_data},
     report::{Check, Outcome, ensure, fail},
@@ -30,7 +30,12 @@ pub(crate) const CHECKS: &[Check] = &[
         changed(w, |bytes| bytes[0] = 0x80)?;
         changed(w, |bytes| bytes[0] = 0x40)
     }),
-    ("BAD-07", "a cookie one too high", |w| changed(w, |bytes| bytes[7] += 1)),
+    ("BAD-07", "a cookie one too high", |w| {
+        let (wire, mut bytes) = (w.udp_wire()?, binding().bytes());
+        bytes[7] += 1;
+        wire.send(&bytes);
+        classic_aside(&wire)
+    }),
     ("BAD-08", "an attribute whose value is missing", |w| tail(w, &[0, 6, 0, 4])),
     ("BAD-09", "an attribute of 65,535 bytes", |w| tail(w, &[0, 6, 0xFF, 0xFF, 0, 0, 0, 0])),
     ("BAD-10", "an attribute that needs four bytes more", |w| tail(w, &[0, 6, 0, 5, 0, 0, 0, 0])),

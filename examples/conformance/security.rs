@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use stunner_proto::AttributeType;
+
 use crate::{
     channel::{six_to_four, teredo},
     client::permission,
@@ -47,11 +49,14 @@ pub(crate) const CHECKS: &[Check] = &[
     ("SEC-06", "above the bandwidth data is dropped", |_| skip("needs a server with a limit")),
     ("SEC-07", "unauthenticated requests leave nothing behind", |_| skip("a client cannot see it")),
     ("SEC-08", "challenges are limited", |_| skip("would starve the other checks")),
-    ("SEC-09", "SOFTWARE does not name a version", |w| {
-        let answer = w.wire()?.ask(&Draft::allocate().bytes())?;
-        let software = answer.value(stunner_proto::AttributeType::SOFTWARE).unwrap_or_default();
-        let digits = software.iter().any(u8::is_ascii_digit);
-        ensure(!digits, "no version", String::from_utf8_lossy(software))
+    ("SEC-09", "who does not name itself does so nowhere", |w| {
+        if w.features.software {
+            return skip("the server names itself");
+        }
+        let client = w.client()?;
+        let software = [AttributeType::SOFTWARE];
+        client.success(&Draft::allocate())?.without(&software)?;
+        client.refused(&Draft::allocate(), 437)?.without(&software).map(drop)
     }),
     ("SEC-10", "no secret is logged", |_| skip("a client cannot see it")),
     ("SEC-11", "permissions have a limit, or there is room", |w| {

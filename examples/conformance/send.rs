@@ -11,7 +11,7 @@ use crate::{
     client::send,
     message::Draft,
     report::{Check, Outcome, ensure, skip},
-    world::{Path, World},
+    world::Path,
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -123,9 +123,4 @@ fn both_ways(path: &Path<'_>, length: usize) -> Outcome {
     path.client.says(path.peer.address, &data);
     path.peer.hears(&data)?;
     path.delivers(&data)
-}
-
-/// ICMP errors come by the network: what can be made to come on one machine is a closed port.
-pub(crate) fn closed_port(w: &World) -> Outcome<SocketAddr> {
-    Ok(w.peer()?.address)
 }

@@ -4,7 +4,11 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +24,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(2_500);
 /// The first retransmission timeout (RFC 8489, section 6.2.1).
 const RTO: Duration = Duration::from_millis(500);
+
+/// The next port of a client, below those that systems give away.
+static PORTS: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(10_000..28_000)));
 
 /// The clock.
 #[expect(clippy::disallowed_methods, reason = "the checks wait for real sockets")]
@@ -193,9 +200,15 @@ fn read_frame(stream: &TcpStream, buffer: &mut Vec<u8>, end: Instant) -> Option<
     }
 }
 
+/// From a port that no check had before: a server may remember what came from there.
 fn connect_udp(server: SocketAddr, port: u16) -> std::io::Result<Link> {
-    let any: SocketAddr = if server.is_ipv4() { ([0; 4], port).into() } else { ([0; 16], port).into() };
-    let socket = UdpSocket::bind(any)?;
+    let ip: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let mut socket = UdpSocket::bind((ip, port));
+    if port == 0 {
+        let unused = || UdpSocket::bind((ip, PORTS.fetch_add(1, Ordering::Relaxed)));
+        socket = std::iter::repeat_with(unused).take(1_000).find(Result::is_ok).unwrap_or(socket);
+    }
+    let socket = socket?;
     socket.connect(server)?;
     Ok(Link::Udp(socket))
 }
