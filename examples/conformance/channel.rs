@@ -1,6 +1,6 @@
 //! CHB: ChannelBind (RFC 8656, section 12).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use stunner_proto::{Method, attribute::XorPeerAddress};
 
@@ -9,6 +9,7 @@ use crate::{
     general::one_of,
     message::{Draft, channel_data},
     report::{Check, Outcome, ensure, fail, skip},
+    wire::now,
     world::{Path, World},
 };
 
@@ -112,6 +113,9 @@ pub(crate) const CHECKS: &[Check] = &[
     }),
 ];
 
+/// How long all channels of an allocation may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(crate) fn teredo() -> SocketAddr {
     SocketAddr::from(([0x2001, 0, 0x4136, 0xE378, 0x8000, 0x63BF, 0x3FFF, 0xFDD2], 9))
 }
@@ -130,7 +134,11 @@ pub(crate) fn bound(w: &World) -> Outcome<Path<'_>> {
 /// Binds every number until one is refused: how many were bound, and the error.
 fn bind_all(w: &World) -> Outcome<(usize, Option<u16>)> {
     let (client, _) = w.allocated()?;
+    let end = now() + PATIENCE;
     for number in 0x4000..=0x4FFF_u16 {
+        if now() > end && !w.slow {
+            return skip(format!("{} channels took {} s", number - 0x4000, PATIENCE.as_secs()));
+        }
         let peer = SocketAddr::new(w.peer_address, number - 0x3000);
         let answer = client.ask(&channel(number, peer))?;
         match (answer.code(), answer.clone().success()) {
