@@ -90,6 +90,9 @@ impl Report {
         for row in rows {
             println!("{row}");
         }
+        for (group, [passed, failed, skipped]) in self.totals() {
+            println!("{}", json!({ "group": group, "pass": passed, "fail": failed, "skip": skipped }));
+        }
     }
 
     /// Failure when one check failed, or none passed.
