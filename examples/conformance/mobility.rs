@@ -1,9 +1,9 @@
 //! MOB: allocations that follow their clients (RFC 8016).
 
-use stunner_proto::{AttributeType, attribute::XorPeerAddress};
+use stunner_proto::{AttributeType, attribute::XorRelayedAddress};
 
 use crate::{
-    client::{Client, channel, refresh},
+    client::{Client, refresh},
     general::other,
     message::{Draft, Signing},
     report::{Check, Outcome, ensure, skip},
@@ -106,13 +106,11 @@ fn moving(w: &World) -> Outcome<(Path<'_>, Vec<u8>)> {
     offered(w)?;
     let (client, peer) = (w.client()?, w.peer()?);
     let answer = client.success(&Draft::allocate().raw(TICKET, &[]))?;
-    let relayed = answer.get::<stunner_proto::attribute::XorRelayedAddress>()?.0;
+    let relayed = answer.get::<XorRelayedAddress>()?.0;
     let ticket = answer.value(AttributeType::MOBILITY_TICKET).unwrap_or_default().to_vec();
     ensure(!ticket.is_empty(), "a ticket", "none")?;
-    client.success(&channel(0x4000, peer.address).with(&XorPeerAddress(peer.address)))?;
-    // Data comes as indications from a peer with a permission and no channel.
-    let second = w.peer()?;
-    Ok((Path { client, relayed, peer: second }, ticket))
+    client.permit(peer.address)?;
+    Ok((Path { client, relayed, peer }, ticket))
 }
 
 /// Refreshes the allocation of a ticket from another address: that client, and its ticket.
