@@ -279,6 +279,7 @@ impl Server {
             return Err(alone.map_or(Refusal::InsufficientCapacity, |(_, why)| why));
         }
         let allocation = Allocation {
+            generation: 0,
             client: exchange.from,
             known: known.clone(),
             source: self.source(exchange.from),

@@ -11,7 +11,7 @@ use stunner_proto::{
 };
 
 use super::{AllocationId, credentials::Known, limits::Buckets, mobility::Mobility};
-use crate::{Client, Refusal, Traffic};
+use crate::{Client, FiveTuple, Refusal, Traffic};
 
 mod channels;
 mod permissions;
@@ -19,31 +19,36 @@ mod permissions;
 pub(super) use channels::Channels;
 pub(super) use permissions::{Judged, Permissions};
 
+/// What every packet reads comes first, and in one piece, so that it is in the fewest cache lines: with a hundred
+/// thousand allocations these are what a packet costs.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Allocation {
+    /// Whose slot of the table it is: a handle of an earlier one does not fit. The table sets it.
+    pub(super) generation: u32,
     pub(super) client: Client,
+    pub(super) channels: Channels,
+    pub(super) permissions: Permissions,
+    /// One relayed transport address for each family: IPv4, IPv6.
+    pub(super) halves: [Option<Half>; 2],
+    /// Its connections with peers, where it is one of RFC 6062.
+    pub(super) tcp: Option<Vec<ConnectionId>>,
+    /// Its tickets, where the client asked for one.
+    pub(super) mobility: Option<Box<Mobility>>,
     pub(super) known: Arc<Known>,
-    /// The network that it is counted for.
-    pub(super) source: IpAddr,
     /// Where the table keeps what all allocations of this user share.
     pub(super) user: usize,
+    pub(super) buckets: Buckets,
+    /// The network that it is counted for.
+    pub(super) source: IpAddr,
     /// The allocations of this user before and behind it.
     pub(super) siblings: [Option<AllocationId>; 2],
     pub(super) created_by: TransactionId,
     pub(super) reservation: Option<ReservationToken>,
     /// Why one of two families that were asked for is not there.
     pub(super) failed: Option<(AddressFamily, Refusal)>,
-    /// One relayed transport address for each family: IPv4, IPv6.
-    pub(super) halves: [Option<Half>; 2],
     /// When the table's heap looks at it next: never later than the first half expires.
     pub(super) queued: u64,
-    pub(super) permissions: Permissions,
-    pub(super) channels: Channels,
-    pub(super) buckets: Buckets,
-    /// Its connections with peers, where it is one of RFC 6062.
-    pub(super) tcp: Option<Vec<ConnectionId>>,
-    /// Its tickets, where the client asked for one.
-    pub(super) mobility: Option<Box<Mobility>>,
 }
 
 /// One relayed transport address, which may end before the other. Permissions and channels are a peer's and have its
@@ -82,6 +87,12 @@ impl Allocation {
     #[inline]
     pub(super) fn half_mut(&mut self, family: AddressFamily, now: u64) -> Option<&mut Half> {
         self.halves[place(family)].as_mut().filter(|half| now < half.expires)
+    }
+
+    /// Where its client is about to move.
+    #[inline]
+    pub(super) fn moving_to(&self) -> Option<FiveTuple> {
+        self.mobility.as_ref()?.moving_to()
     }
 
     /// Whether it is for connections and not for datagrams.

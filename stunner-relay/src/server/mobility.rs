@@ -13,7 +13,6 @@ use stunner_proto::{
 use super::{
     AllocationId, MAX_REPLY, Refusal, Server,
     request::{Handled, Request, requested_family},
-    table::Path,
 };
 use crate::{Client, Closed, FiveTuple};
 
@@ -157,9 +156,9 @@ impl Server {
         let before = mobility.moving.replace(from);
         let stranded = std::mem::take(&mut mobility.stranded);
         if let Some(before) = before {
-            self.table.forget_path(&before.tuple);
+            self.table.forget_path(&before.tuple, id);
         }
-        self.table.add_path(from.tuple, Path { id, moving: true });
+        self.table.add_path(&from.tuple, id);
         if stranded {
             self.arrive(id);
         }
@@ -183,8 +182,7 @@ impl Server {
         let moving = allocation.mobility.as_mut().and_then(|mobility| mobility.moving.take());
         let Some(to) = moving else { return };
         let old = std::mem::replace(&mut allocation.client, to);
-        self.table.forget_path(&old.tuple);
-        self.table.add_path(to.tuple, Path { id, moving: false });
+        self.table.forget_path(&old.tuple, id);
     }
 
     /// A connection has ended; `true` when its allocation lives on, since the client may come back elsewhere.
@@ -194,7 +192,7 @@ impl Server {
         let Some(mobility) = allocation.mobility.as_mut() else { return false };
         if !own {
             mobility.moving = None;
-            self.table.forget_path(ended);
+            self.table.forget_path(ended, id);
         } else if mobility.moving.is_some() {
             self.arrive(id);
         } else {

@@ -31,6 +31,7 @@ mod classic;
 mod credentials;
 mod discovery;
 mod icmp;
+mod index;
 mod limits;
 mod mobility;
 mod nonce;

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use foldhash::quality::RandomState;
+use smallvec::SmallVec;
 use stunner_proto::attribute::AddressFamily;
 
 use crate::{Refusal, Verdict};
@@ -13,11 +14,12 @@ pub(crate) const PERMISSION_LIFETIME: u64 = 300_000;
 /// Up to this many entries are searched one by one; more have an index.
 const FEW: usize = 8;
 
-/// The permissions of one allocation.
+/// The permissions of one allocation. The first lies beside what else a packet reads of it.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
-    entries: Vec<Permission>,
-    index: HashMap<IpAddr, usize, RandomState>,
+    entries: SmallVec<[Permission; 1]>,
+    /// Where [many](FEW) permissions are among the entries.
+    index: Option<Box<HashMap<IpAddr, usize, RandomState>>>,
 }
 
 /// What the policy said about a peer, and under which configuration.
@@ -68,7 +70,7 @@ impl Permissions {
         let new = |this: &Self| peers.iter().filter(|&&peer| this.position(peer).is_none()).count();
         if self.entries.len() + new(self) > max {
             self.entries.retain(|entry| now < entry.expires);
-            self.index.clear();
+            self.index = None;
             self.reindex();
         }
         if self.entries.len() + new(self) > max { Err(Refusal::InsufficientCapacity) } else { Ok(()) }
@@ -77,24 +79,26 @@ impl Permissions {
     /// Forgets peers of a family.
     pub(crate) fn forget_family(&mut self, family: AddressFamily) {
         self.entries.retain(|entry| AddressFamily::of(entry.peer) != family);
-        self.index.clear();
+        self.index = None;
         self.reindex();
     }
 
     #[inline]
     fn position(&self, peer: IpAddr) -> Option<usize> {
-        if self.entries.len() <= FEW {
-            self.entries.iter().position(|entry| entry.peer == peer)
-        } else {
-            self.index.get(&peer).copied()
+        match &self.index {
+            None => self.entries.iter().position(|entry| entry.peer == peer),
+            Some(index) => index.get(&peer).copied(),
         }
     }
 
+    /// Adds to the index what is not there yet.
     fn reindex(&mut self) {
-        if self.entries.len() > FEW {
-            for at in self.index.len()..self.entries.len() {
-                self.index.insert(self.entries[at].peer, at);
-            }
+        if self.entries.len() <= FEW {
+            return;
+        }
+        let index = self.index.get_or_insert_default();
+        for (at, entry) in self.entries.iter().enumerate().skip(index.len()) {
+            index.insert(entry.peer, at);
         }
     }
 }
