@@ -148,8 +148,8 @@ impl Table {
     #[inline]
     pub(super) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
         let family = AddressFamily::of(relayed.ip());
-        let half = |index: u32| self.slots.get(index as usize)?.halves[place(family)].as_ref();
-        let is_it = |index| half(index).is_some_and(|half| half.relayed == relayed);
+        let half = |index: u32| self.slots.get(index as usize)?.half_of(family);
+        let is_it = |index| half(index).is_some_and(|half| half.relayed() == relayed);
         let index = self.by_relayed.find(self.hasher.hash_one(relayed), is_it)?;
         let generation = self.slots.get(index as usize)?.generation;
         Some(RelayId { allocation: AllocationId { index, generation }, family })
@@ -169,8 +169,8 @@ impl Table {
     pub(super) fn buckets(&mut self, id: AllocationId) -> Option<(&mut Buckets, &mut Buckets)> {
         let allocation = self.slots.get_mut(id.index as usize);
         let allocation = allocation.filter(|found| found.generation == id.generation)?;
-        let user = self.users.get_mut(allocation.user)?;
-        Some((&mut allocation.buckets, &mut user.buckets))
+        let user = self.users.get_mut(allocation.rest.user)?;
+        Some((&mut allocation.rest.buckets, &mut user.buckets))
     }
 
     /// Allocations from a place in the slab on, with the place of the next.
@@ -189,12 +189,12 @@ impl Table {
         let id = AllocationId { index, generation: self.generation };
         allocation.generation = id.generation;
         self.add_path(&allocation.client.tuple, id);
-        for half in allocation.halves.iter().flatten() {
-            self.by_relayed.insert(self.hasher.hash_one(half.relayed), index);
+        for half in allocation.halves() {
+            self.by_relayed.insert(self.hasher.hash_one(half.relayed()), index);
         }
-        *self.by_source.entry(allocation.source).or_default() += 1;
+        *self.by_source.entry(allocation.rest.source).or_default() += 1;
         let users = &mut self.users;
-        let name = &allocation.known.user;
+        let name = &allocation.rest.known.user;
         let user = *self.by_user.entry(name.clone()).or_insert_with(|| {
             users.insert(User {
                 name: name.clone(),
@@ -203,12 +203,12 @@ impl Table {
                 buckets: Buckets::default(),
             })
         });
-        allocation.user = user;
+        allocation.rest.user = user;
         let next = self.users[user].first.replace(id);
         self.users[user].allocations += 1;
-        allocation.siblings = [None, next];
+        allocation.rest.siblings = [None, next];
         if let Some(next) = next.and_then(|next| self.get_mut(next)) {
-            next.siblings[0] = Some(id);
+            next.rest.siblings[0] = Some(id);
         }
         self.slots.insert(allocation);
         self.queue(id);
@@ -218,9 +218,9 @@ impl Table {
     /// Takes one relayed transport address from an allocation, and the allocation away with its last.
     pub(super) fn remove(&mut self, relay: RelayId) -> Option<Half> {
         let allocation = self.get_mut(relay.allocation)?;
-        let half = allocation.halves[place(relay.family)].take()?;
-        let empty = allocation.halves.iter().all(Option::is_none);
-        self.by_relayed.remove(self.hasher.hash_one(half.relayed), relay.allocation.index);
+        let half = allocation.take_half(relay.family)?;
+        let empty = allocation.is_over();
+        self.by_relayed.remove(self.hasher.hash_one(half.relayed()), relay.allocation.index);
         if empty {
             self.forget(relay.allocation);
         }
@@ -233,22 +233,22 @@ impl Table {
         if let Some(tuple) = allocation.moving_to() {
             self.forget_path(&tuple, id);
         }
-        if let Some(count) = self.by_source.get_mut(&allocation.source) {
+        if let Some(count) = self.by_source.get_mut(&allocation.rest.source) {
             *count -= 1;
             if *count == 0 {
-                self.by_source.remove(&allocation.source);
+                self.by_source.remove(&allocation.rest.source);
             }
         }
-        let [previous, next] = allocation.siblings;
+        let [previous, next] = allocation.rest.siblings;
         if let Some(next) = next.and_then(|next| self.get_mut(next)) {
-            next.siblings[0] = previous;
+            next.rest.siblings[0] = previous;
         }
         match previous.and_then(|previous| self.get_mut(previous)) {
-            Some(previous) => previous.siblings[1] = next,
-            None => self.users[allocation.user].first = next,
+            Some(previous) => previous.rest.siblings[1] = next,
+            None => self.users[allocation.rest.user].first = next,
         }
-        self.users[allocation.user].allocations -= 1;
-        self.rest(allocation.user);
+        self.users[allocation.rest.user].allocations -= 1;
+        self.rest(allocation.rest.user);
         self.tidy();
     }
 
@@ -281,7 +281,7 @@ impl Table {
         let Self { slots, expiries, .. } = self;
         let waits = |&Reverse((at, id)): &Reverse<(u64, AllocationId)>| {
             let found = slots.get(id.index as usize).filter(|found| found.generation == id.generation);
-            found.is_some_and(|found| found.queued == at)
+            found.is_some_and(|found| found.rest.queued == at)
         };
         if expiries.len() > 2 * slots.len() + SLACK {
             expiries.retain(waits);
@@ -295,8 +295,8 @@ impl Table {
     /// comes up early and is put back.
     pub(super) fn queue(&mut self, id: AllocationId) {
         let Some(allocation) = self.get_mut(id) else { return };
-        let Some(at) = allocation.next_expiry().filter(|&at| at < allocation.queued) else { return };
-        allocation.queued = at;
+        let Some(at) = allocation.next_expiry().filter(|&at| at < allocation.rest.queued) else { return };
+        allocation.rest.queued = at;
         self.expiries.push(Reverse((at, id)));
     }
 
@@ -308,10 +308,10 @@ impl Table {
             }
             self.expiries.pop();
             // An entry that is not the one the allocation waits for was overtaken by an earlier one.
-            let Some(allocation) = self.get_mut(id).filter(|allocation| allocation.queued == at) else {
+            let Some(allocation) = self.get_mut(id).filter(|allocation| allocation.rest.queued == at) else {
                 continue;
             };
-            allocation.queued = u64::MAX;
+            allocation.rest.queued = u64::MAX;
             if allocation.next_expiry().is_some_and(|expires| expires <= now) {
                 return Some(id);
             }

@@ -6,7 +6,7 @@ use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use stunner_proto::{ChannelNumber, attribute::AddressFamily};
 
-use super::Judged;
+use super::{Address, Judged};
 use crate::Refusal;
 
 /// How long a channel lives: 600 s (RFC 8656, section 12).
@@ -31,8 +31,8 @@ struct Index {
 
 #[derive(Clone, Copy, Debug)]
 struct Channel {
+    peer: Address,
     number: ChannelNumber,
-    peer: SocketAddr,
     judged: Judged,
     expires: u64,
 }
@@ -42,7 +42,7 @@ impl Channels {
     #[inline]
     pub(crate) fn peer(&self, number: ChannelNumber, now: u64) -> Option<(SocketAddr, Judged)> {
         let channel = &self.entries[self.numbered(number)?];
-        (now < channel.expires).then_some((channel.peer, channel.judged))
+        (now < channel.expires).then(|| (channel.peer.into(), channel.judged))
     }
 
     /// The live channel that is bound to a peer.
@@ -77,9 +77,9 @@ impl Channels {
         max: usize,
         now: u64,
     ) -> Result<(), Refusal> {
-        let fresh = Channel { number, peer, judged, expires: now + CHANNEL_LIFETIME };
+        let fresh = Channel { peer: peer.into(), number, judged, expires: now + CHANNEL_LIFETIME };
         let numbered = self.numbered(number);
-        if let Some(at) = numbered.filter(|&at| self.entries[at].peer == peer) {
+        if let Some(at) = numbered.filter(|&at| self.entries[at].peer == fresh.peer) {
             self.entries[at] = fresh;
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl Channels {
 
     /// Forgets channels to peers of a family.
     pub(crate) fn forget_family(&mut self, family: AddressFamily) {
-        self.entries.retain(|entry| AddressFamily::of(entry.peer.ip()) != family);
+        self.entries.retain(|entry| entry.peer.family() != family);
         self.index = None;
         self.reindex();
     }
@@ -115,7 +115,10 @@ impl Channels {
     #[inline]
     fn bound_to(&self, peer: SocketAddr) -> Option<usize> {
         match &self.index {
-            None => self.entries.iter().position(|entry| entry.peer == peer),
+            None => {
+                let peer = Address::from(peer);
+                self.entries.iter().position(|entry| entry.peer == peer)
+            }
             Some(index) => index.by_peer.get(&peer).copied(),
         }
     }
@@ -128,7 +131,7 @@ impl Channels {
         let Index { by_number, by_peer } = &mut **self.index.get_or_insert_default();
         for (at, entry) in self.entries.iter().enumerate().skip(by_number.len()) {
             by_number.insert(entry.number, at);
-            by_peer.insert(entry.peer, at);
+            by_peer.insert(entry.peer.into(), at);
         }
     }
 }

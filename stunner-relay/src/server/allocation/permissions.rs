@@ -6,6 +6,7 @@ use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use stunner_proto::attribute::AddressFamily;
 
+use super::Ip;
 use crate::{Refusal, Verdict};
 
 /// How long a permission lives: 300 s (RFC 8656, section 9).
@@ -31,8 +32,9 @@ pub(crate) struct Judged {
 
 #[derive(Clone, Copy, Debug)]
 struct Permission {
-    peer: IpAddr,
-    judged: Judged,
+    peer: Ip,
+    verdict: Verdict,
+    generation: u32,
     expires: u64,
 }
 
@@ -41,12 +43,13 @@ impl Permissions {
     #[inline]
     pub(crate) fn get(&self, peer: IpAddr, now: u64) -> Option<Judged> {
         let entry = &self.entries[self.position(peer)?];
-        (now < entry.expires).then_some(entry.judged)
+        (now < entry.expires).then_some(Judged { verdict: entry.verdict, generation: entry.generation })
     }
 
     /// Installs or refreshes a permission.
     pub(crate) fn install(&mut self, peer: IpAddr, judged: Judged, now: u64) {
-        let fresh = Permission { peer, judged, expires: now + PERMISSION_LIFETIME };
+        let Judged { verdict, generation } = judged;
+        let fresh = Permission { peer: peer.into(), verdict, generation, expires: now + PERMISSION_LIFETIME };
         match self.position(peer) {
             Some(at) => self.entries[at] = fresh,
             None => {
@@ -59,9 +62,10 @@ impl Permissions {
     /// Takes down what another policy says of a peer: `None` ends the permission.
     pub(crate) fn judge(&mut self, peer: IpAddr, judged: Option<Judged>) {
         let Some(at) = self.position(peer) else { return };
+        let entry = &mut self.entries[at];
         match judged {
-            Some(judged) => self.entries[at].judged = judged,
-            None => self.entries[at].expires = 0,
+            Some(judged) => (entry.verdict, entry.generation) = (judged.verdict, judged.generation),
+            None => entry.expires = 0,
         }
     }
 
@@ -78,7 +82,7 @@ impl Permissions {
 
     /// Forgets peers of a family.
     pub(crate) fn forget_family(&mut self, family: AddressFamily) {
-        self.entries.retain(|entry| AddressFamily::of(entry.peer) != family);
+        self.entries.retain(|entry| entry.peer.family() != family);
         self.index = None;
         self.reindex();
     }
@@ -86,7 +90,10 @@ impl Permissions {
     #[inline]
     fn position(&self, peer: IpAddr) -> Option<usize> {
         match &self.index {
-            None => self.entries.iter().position(|entry| entry.peer == peer),
+            None => {
+                let peer = Ip::from(peer);
+                self.entries.iter().position(|entry| entry.peer == peer)
+            }
             Some(index) => index.get(&peer).copied(),
         }
     }
@@ -98,7 +105,7 @@ impl Permissions {
         }
         let index = self.index.get_or_insert_default();
         for (at, entry) in self.entries.iter().enumerate().skip(index.len()) {
-            index.insert(entry.peer, at);
+            index.insert(entry.peer.into(), at);
         }
     }
 }
