@@ -150,6 +150,8 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
 /// Hands every complete frame to the engine; returns how many bytes they were.
 fn take_frames<N: Network>(worker: &Rc<Worker<N>>, bytes: &[u8], client: Client) -> io::Result<usize> {
     let now = worker.network.now();
+    // What waits is in another buffer than these frames.
+    worker.flush_batch(&mut worker.batch.borrow_mut());
     let mut taken = 0;
     let result = loop {
         let rest = &bytes[taken..];
