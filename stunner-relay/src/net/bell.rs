@@ -68,7 +68,7 @@ mod tests {
         local
             .run_until(async {
                 for _ in 0..3 {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 }
             })
             .await;

@@ -7,6 +7,7 @@ use std::{
     ops::RangeInclusive,
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use stunner_proto::attribute::AddressFamily;
@@ -118,6 +119,7 @@ pub struct TurnServerBuilder {
     wide_channels: bool,
     stun_only: bool,
     portable: bool,
+    max_added_latency: Option<Duration>,
     changes: Vec<Change>,
 }
 
@@ -136,6 +138,7 @@ impl Default for TurnServerBuilder {
             wide_channels: false,
             stun_only: false,
             portable: false,
+            max_added_latency: None,
             changes: Vec::new(),
         }
     }
@@ -225,6 +228,14 @@ impl TurnServerBuilder {
         self
     }
 
+    /// Lets packets of a busy worker wait for one another, for so long at most: where a dozen packets come in that time, it
+    /// rests before it looks for more, and does in one go what it would have woken up for many times. It costs latency and
+    /// saves CPU time: docs/performance.md tells how much. Off by default; 200 to 1,000 microseconds are sensible.
+    pub fn max_added_latency(mut self, latency: Duration) -> Self {
+        self.max_added_latency = Some(latency);
+        self
+    }
+
     /// Uses the sockets that every operating system has, a system call for each packet, on Linux too.
     pub fn portable(mut self) -> Self {
         self.portable = true;
@@ -257,6 +268,7 @@ impl TurnServerBuilder {
                 addresses: self.addresses.clone(),
                 shared: shared.clone(),
                 reservations: reservations.clone(),
+                max_added_latency: self.max_added_latency,
                 index,
                 portable: self.portable,
             };

@@ -19,6 +19,7 @@ use crate::{Counters, LiveRelays};
 mod bell;
 mod bind;
 mod builder;
+mod company;
 #[cfg(target_os = "linux")]
 mod linux;
 mod outbox;

@@ -84,7 +84,12 @@ impl<N: Network> Worker<N> {
     pub(super) async fn send(self: Rc<Self>) {
         loop {
             self.bell.rung().await;
+            let packets = self.outbox.borrow().len();
             self.flush_batch(&mut self.batch.borrow_mut());
+            if let Some(company) = &self.company {
+                // The whole thread waits, on purpose: what would wake it is what it waits for.
+                std::thread::sleep(company.borrow_mut().wait(packets, self.network.now()));
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use super::{
     RelayAddress, Shared,
     bell::Bell,
+    company::Company,
     outbox::{Outbox, range_of},
     ports::{Ports, Reservations},
     send::Listener,
@@ -44,6 +45,8 @@ pub(super) struct Worker<N: Network> {
     pub(super) reservations: SharedReservations<N>,
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
+    /// Where packets may wait for one another.
+    pub(super) company: Option<RefCell<Company>>,
     index: usize,
 }
 
@@ -67,11 +70,13 @@ pub(super) struct Parts<N: Network> {
     pub(super) reservations: SharedReservations<N>,
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
+    pub(super) max_added_latency: Option<Duration>,
     pub(super) index: usize,
 }
 
 impl<N: Network> Worker<N> {
     pub(super) fn new(parts: Parts<N>) -> Rc<Self> {
+        let now = parts.network.now();
         Rc::new(Self {
             network: parts.network,
             server: RefCell::new(parts.server),
@@ -86,6 +91,7 @@ impl<N: Network> Worker<N> {
             reservations: parts.reservations,
             addresses: parts.addresses,
             shared: parts.shared,
+            company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
             index: parts.index,
         })
     }

@@ -19,8 +19,13 @@ const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
     entries: SmallVec<[Permission; 1]>,
-    /// Where [many](FEW) permissions are among the entries.
-    index: Option<Box<HashMap<IpAddr, usize, RandomState>>>,
+    index: Option<Box<Index>>,
+}
+
+/// Where [many](FEW) permissions are among the entries.
+#[derive(Debug, Default)]
+struct Index {
+    by_peer: HashMap<IpAddr, usize, RandomState>,
 }
 
 /// What the policy said about a peer, and under which configuration.
@@ -94,7 +99,7 @@ impl Permissions {
                 let peer = Ip::from(peer);
                 self.entries.iter().position(|entry| entry.peer == peer)
             }
-            Some(index) => index.get(&peer).copied(),
+            Some(index) => index.by_peer.get(&peer).copied(),
         }
     }
 
@@ -103,9 +108,9 @@ impl Permissions {
         if self.entries.len() <= FEW {
             return;
         }
-        let index = self.index.get_or_insert_default();
-        for (at, entry) in self.entries.iter().enumerate().skip(index.len()) {
-            index.insert(entry.peer.into(), at);
+        let Index { by_peer } = &mut **self.index.get_or_insert_default();
+        for (at, entry) in self.entries.iter().enumerate().skip(by_peer.len()) {
+            by_peer.insert(entry.peer.into(), at);
         }
     }
 }
