@@ -1,7 +1,7 @@
 //! Which relayed port next: random within a range, and the ones that are kept under a token.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
@@ -27,12 +27,14 @@ const RANDOM_TRIES: usize = 32;
 pub(super) struct Ports {
     range: RangeInclusive<u16>,
     rng: StdRng,
+    /// Closed ports in the order in which they may be used again, and the same to look them up.
     resting: VecDeque<(Instant, SocketAddr)>,
+    is_resting: HashSet<SocketAddr>,
 }
 
 impl Ports {
     pub(super) fn new(range: RangeInclusive<u16>, seed: [u8; 32]) -> Self {
-        Self { range, rng: StdRng::from_seed(seed), resting: VecDeque::new() }
+        Self { range, rng: StdRng::from_seed(seed), resting: VecDeque::new(), is_resting: HashSet::new() }
     }
 
     /// Binds a free port; an even one where that is asked for.
@@ -56,7 +58,9 @@ impl Ports {
 
     /// Lets a closed port rest.
     pub(super) fn release(&mut self, address: SocketAddr, now: Instant) {
-        self.resting.push_back((now + REST, address));
+        if self.is_resting.insert(address) {
+            self.resting.push_back((now + REST, address));
+        }
     }
 
     /// Tries ports, random ones first, until one can be bound.
@@ -67,8 +71,8 @@ impl Ports {
         even: bool,
         mut bind: impl FnMut(SocketAddr) -> io::Result<T>,
     ) -> io::Result<T> {
-        while self.resting.front().is_some_and(|(until, _)| *until <= now) {
-            self.resting.pop_front();
+        while let Some((_, address)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
+            self.is_resting.remove(&address);
         }
         let start = self.rng.random_range(self.range.clone());
         let random = std::iter::repeat_with(|| self.rng.random_range(self.range.clone())).take(RANDOM_TRIES);
@@ -77,7 +81,7 @@ impl Ports {
         for port in random.into_iter().map(|port| if even { port & !1 } else { port }).chain(walked) {
             let address = SocketAddr::new(ip, port);
             let unfit = even && port % 2 == 1 || !self.range.contains(&port);
-            if unfit || self.resting.iter().any(|(_, resting)| *resting == address) {
+            if unfit || self.is_resting.contains(&address) {
                 continue;
             }
             match bind(address) {
@@ -128,7 +132,7 @@ impl<S> Reservations<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, collections::HashSet};
+    use std::cell::RefCell;
 
     use super::*;
 
