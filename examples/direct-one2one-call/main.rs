@@ -15,6 +15,7 @@ use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc, time::Dura
 
 use clap::Parser;
 use tokio::{signal, sync::watch};
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 mod certificate;
 mod https;
@@ -41,10 +42,8 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let settings = Settings::new(options, &stunner_auth::Environment::from_process())?;
-    tracing_subscriber::fmt()
-        .with_env_filter(settings.log_filter()?)
-        .with_ansi(std::io::stdout().is_terminal())
-        .init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
+    tracing_subscriber::registry().with(lines).with(settings.log_filter()?).init();
 
     let turn = if settings.turn { Some(Arc::new(turn::start(&settings)?)) } else { None };
     let (stop, stopped) = watch::channel(false);

@@ -6,7 +6,7 @@ use clap::Parser;
 use rand::distr::{Alphanumeric, SampleString};
 use stunner_auth::{Auth, AuthKind, AuthType, Environment};
 use stunner_relay::Cidr;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// A one-to-one video call in the browser, relayed by a TURN server: all of it in one program.
 #[derive(Debug, Parser)]
@@ -110,7 +110,7 @@ impl Settings {
     }
 
     /// STUNNER_LOGLEVEL in STUNner's form (`all:DEBUG`), or in tracing's own.
-    pub(crate) fn log_filter(&self) -> Result<EnvFilter, String> {
+    pub(crate) fn log_filter(&self) -> Result<Targets, String> {
         let text = self.environment.get("STUNNER_LOGLEVEL").unwrap_or("all:INFO");
         let levels = text.split(',').map(|level| match level.split_once(':') {
             Some(("all", level)) => level.to_lowercase(),
@@ -118,7 +118,8 @@ impl Settings {
             _ => level.to_owned(),
         });
         let filter = levels.collect::<Vec<_>>().join(",");
-        EnvFilter::try_new(&filter)
+        filter
+            .parse::<Targets>()
             .map_err(|error| format!("STUNNER_LOGLEVEL={text}: {error}; write for instance all:DEBUG"))
     }
 }
