@@ -24,7 +24,8 @@ pub(crate) fn explain(error: Option<&Error>, host: &str) -> (String, String) {
                  get a certificate for {host}. One for an address is rare; a name is better."
             ),
         ),
-        CertificateError::UnknownIssuer => {
+        // An authority of the same name, and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             ("the issuer of the certificate is unknown".to_owned(), ISSUER.to_owned())
         }
         other => (format!("the certificate is refused: {other}"), RENEW.to_owned()),

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use stunner_proto::framing::frame_len;
+use stunner_proto::framing::{Kind, NotAFrame, frame_len};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UdpSocket,
@@ -80,7 +80,10 @@ impl Link {
                 }
             }
             Carrier::Stream(stream, buffer) => loop {
-                let len = frame_len(buffer).map_err(|_| not_turn(buffer))?;
+                // No channel is bound here, so that nothing but messages can come.
+                let foreign = buffer.first().is_some_and(|first| Kind::of(*first) != Kind::Message);
+                let len = if foreign { Err(NotAFrame) } else { frame_len(buffer) };
+                let len = len.map_err(|_| not_turn(buffer))?;
                 if let Some(len) = len.filter(|&len| len <= buffer.len()) {
                     return Ok(buffer.drain(..len).collect());
                 }
