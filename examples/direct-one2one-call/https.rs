@@ -229,8 +229,13 @@ where
 /// The files of the page, part of the program.
 const FILES: &[(&str, &str, &str)] = &[
     ("", "text/html; charset=utf-8", include_str!("static/index.html")),
+    ("advice.js", "text/javascript; charset=utf-8", include_str!("static/advice.js")),
     ("call.js", "text/javascript; charset=utf-8", include_str!("static/call.js")),
+    ("check", "text/html; charset=utf-8", include_str!("static/check.html")),
+    ("check.css", "text/css; charset=utf-8", include_str!("static/check.css")),
+    ("check.js", "text/javascript; charset=utf-8", include_str!("static/check.js")),
     ("media.js", "text/javascript; charset=utf-8", include_str!("static/media.js")),
+    ("relay.js", "text/javascript; charset=utf-8", include_str!("static/relay.js")),
     ("stats.js", "text/javascript; charset=utf-8", include_str!("static/stats.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("static/ticker.js")),
     ("style.css", "text/css; charset=utf-8", include_str!("static/style.css")),

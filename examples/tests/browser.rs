@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+#[path = "browser/check.rs"]
+mod check;
 #[path = "browser/chromium.rs"]
 mod chromium;
 #[path = "browser/driver.rs"]
