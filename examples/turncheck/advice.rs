@@ -107,61 +107,69 @@ pub(crate) fn of(why: &Failure, request: &str) -> String {
 }
 
 /// What a server means by a code (RFC 8656, section 19; RFC 8489, section 14.8).
-const fn code_of(code: u16, request: &str) -> &'static str {
+fn code_of(code: u16, request: &str) -> &'static str {
+    let known = CODES.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice);
     match code {
         300 => REDIRECT,
-        401 => {
-            "The user name or the password is wrong, or the user is not in this realm: compare both with the server's, to the \
-                letter. Keys made in advance (turnadmin -k) belong to one realm."
+        403 if request == "Allocate" => {
+            "The server forbids this user or this address an allocation: see its access rules, and its limits for new \
+             clients."
         }
-        403 if is_allocate(request) => {
-            "The server forbids this user or this address an allocation: see its access rules, and its \
-                                       limits for new clients."
-        }
-        403 => {
-            "The server's peer policy forbids its own relayed address: two clients that both use the relay cannot call each \
-                other. Allow the relay's own addresses (allowed-peer-ip, no denied-peer-ip for them; in STUNner a UDPRoute with \
-                the relay's range)."
-        }
-        437 => {
-            "The server believes that this address has an allocation, or lost the one it had: a NAT or proxy joins several \
-                clients, or several servers behind one address take turns. Let a load balancer keep a client at one server."
-        }
-        438 => {
-            "The server calls every nonce stale: several servers behind one address with different keys, or a NAT that gives \
-                every packet another port. Let a load balancer keep a client at one server."
-        }
-        440 => {
-            "The server has no relayed addresses of this family: leave out --relay-ipv6, or give the server an IPv6 address."
-        }
-        441 => {
-            "The allocation belongs to other credentials: let the client keep the ones that it began with."
-        }
-        442 => {
-            "The server does not relay over UDP, which is all that WebRTC asks for: see its relay transports (no-udp-relay)."
-        }
-        443 => {
-            "The peer's address is of another family than the relayed one: ask for a relayed address of both families."
-        }
-        446 | 447 => "The server cannot connect to the peer.",
-        486 => {
-            "The user has as many allocations as the server allows: raise user-quota, or wait until old ones expire, which \
-                takes 10 minutes. Every page with several TURN URLs holds several."
-        }
-        508 => {
-            "The server has no room: all relay ports are in use, or its total quota or bandwidth is. Give it more ports \
-                (min-port, max-port), or another server."
-        }
-        400 => "The server does not understand the request: it may be no TURN server, or an old one.",
-        420 => "The server does not know an attribute that TURN has: update it.",
-        500..=599 => "The server has a fault of its own: see its log.",
-        _ => "See the server's log for this code.",
+        _ => known.unwrap_or("The server has a fault of its own: see its log."),
     }
 }
 
-const fn is_allocate(request: &str) -> bool {
-    matches!(request.as_bytes(), b"Allocate")
-}
+const CODES: &[(u16, &str)] = &[
+    (
+        401,
+        "The user name or the password is wrong, or the user is not in this realm: compare both with the server's, to \
+         the letter. Keys made in advance (turnadmin -k) belong to one realm.",
+    ),
+    (
+        403,
+        "The server's peer policy forbids its own relayed address: two clients that both use the relay cannot call \
+         each other. Allow the relay's own addresses (allowed-peer-ip, no denied-peer-ip for them; in STUNner a \
+         UDPRoute with the relay's range).",
+    ),
+    (
+        437,
+        "The server believes that this address has an allocation, or lost the one it had: a NAT or proxy joins \
+         several clients, or several servers behind one address take turns. Let a load balancer keep a client at one \
+         server.",
+    ),
+    (
+        438,
+        "The server calls every nonce stale: several servers behind one address with different keys, or a NAT that \
+         gives every packet another port. Let a load balancer keep a client at one server.",
+    ),
+    (
+        440,
+        "The server has no relayed addresses of this family: leave out --relay-ipv6, or give the server an IPv6 \
+         address.",
+    ),
+    (441, "The allocation belongs to other credentials: let the client keep the ones that it began with."),
+    (
+        442,
+        "The server does not relay over UDP, which is all that WebRTC asks for: see its relay transports \
+         (no-udp-relay).",
+    ),
+    (
+        443,
+        "The peer's address is of another family than the relayed one: ask for a relayed address of both families.",
+    ),
+    (
+        486,
+        "The user has as many allocations as the server allows: raise user-quota, or wait until old ones expire, \
+         which takes 10 minutes. Every page with several TURN URLs holds several.",
+    ),
+    (
+        508,
+        "The server has no room: all relay ports are in use, or its total quota or bandwidth is. Give it more ports \
+         (min-port, max-port), or another server.",
+    ),
+    (400, "The server does not understand the request: it may be no TURN server, or an old one."),
+    (420, "The server does not know an attribute that TURN has: update it."),
+];
 
 #[cfg(test)]
 mod tests {

@@ -93,26 +93,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads the URI, and makes credentials where a secret is given.
     pub(crate) fn new(options: Options) -> Result<Self, String> {
-        let bad = |why: &dyn std::fmt::Display| format!("{}: {why}; {EXAMPLE}", redacted(&options.uri));
-        let (uri, own) = if options.uri.contains("://") {
-            let whole = StunnerUri::parse(&options.uri).map_err(|why| bad(&why))?;
-            let transport = whole.transport().ok_or_else(|| bad(&"an unknown transport"))?;
-            ((whole.server, transport), Some((decoded(whole.username)?, decoded(whole.password)?)))
-        } else {
-            let uri = Uri::parse(&options.uri).map_err(|why| bad(&why))?;
-            let transport = uri.transports().first().ok_or_else(|| bad(&"an unknown transport"))?;
-            ((uri, *transport), None)
-        };
-        let (uri, transport) = uri;
-        if !matches!(uri.scheme, Scheme::Turn | Scheme::Turns) {
-            return Err(bad(&"a STUN server relays nothing"));
-        }
-        let transport = match transport {
-            Transport::Udp => stunner_relay::Transport::Udp,
-            Transport::Tcp => stunner_relay::Transport::Tcp,
-            Transport::Tls => stunner_relay::Transport::Tls,
-            Transport::Dtls => return Err(format!("{uri}: {DTLS}")),
-        };
+        let (uri, transport, own) = server(&options.uri)?;
         let host = match uri.host {
             Host::Ip(ip) => ip.to_string(),
             Host::Name(name) => decoded(name)?,
@@ -137,8 +118,34 @@ impl Plan {
     }
 }
 
+/// User and password.
+type Credentials = (String, String);
+
+/// What a URI says: the server, how it is reached, and the credentials of STUNner's form.
+fn server(text: &str) -> Result<(Uri<'_>, stunner_relay::Transport, Option<Credentials>), String> {
+    let bad = |why: &dyn std::fmt::Display| format!("{}: {why}; {EXAMPLE}", redacted(text));
+    let (uri, transport, own) = if text.contains("://") {
+        let whole = StunnerUri::parse(text).map_err(|why| bad(&why))?;
+        let own = (decoded(whole.username)?, decoded(whole.password)?);
+        (whole.server, whole.transport(), Some(own))
+    } else {
+        let uri = Uri::parse(text).map_err(|why| bad(&why))?;
+        (uri, uri.transports().first().copied(), None)
+    };
+    if !matches!(uri.scheme, Scheme::Turn | Scheme::Turns) {
+        return Err(bad(&"a STUN server relays nothing"));
+    }
+    let transport = match transport.ok_or_else(|| bad(&"an unknown transport"))? {
+        Transport::Udp => stunner_relay::Transport::Udp,
+        Transport::Tcp => stunner_relay::Transport::Tcp,
+        Transport::Tls => stunner_relay::Transport::Tls,
+        Transport::Dtls => return Err(format!("{uri}: {DTLS}")),
+    };
+    Ok((uri, transport, own))
+}
+
 /// Those of the options, before those of the URI.
-fn credentials(options: &Options, own: Option<(String, String)>) -> Result<(String, String), String> {
+fn credentials(options: &Options, own: Option<Credentials>) -> Result<Credentials, String> {
     if let Some(secret) = &options.secret {
         let secrets = SharedSecrets::new(secret.as_str());
         let made = secrets.issue(options.user.as_deref(), "", SystemClock.unix_seconds(), LIFETIME);
