@@ -115,11 +115,14 @@ fn code_of(code: u16, request: &str) -> &'static str {
             "The server forbids this user or this address an allocation: see its access rules, and its limits for new \
              clients."
         }
-        _ => known.unwrap_or("The server has a fault of its own: see its log."),
+        _ => known.unwrap_or("The server has a reason of its own: see its log."),
     }
 }
 
 const CODES: &[(u16, &str)] = &[
+    (446, "The peer has a connection with the relayed address already (RFC 6062)."),
+    (447, "The server cannot connect to the peer: is it there, and is its port open?"),
+    (500, "The server has a fault of its own: see its log."),
     (
         401,
         "The user name or the password is wrong, or the user is not in this realm: compare both with the server's, to \
