@@ -240,9 +240,14 @@ where
 const FILES: &[(&str, &str, &str)] = &[
     ("", "text/html; charset=utf-8", include_str!("static/index.html")),
     ("call.js", "text/javascript; charset=utf-8", include_str!("static/call.js")),
+    ("devices.js", "text/javascript; charset=utf-8", include_str!("static/devices.js")),
     ("media.js", "text/javascript; charset=utf-8", include_str!("static/media.js")),
+    ("peer.js", "text/javascript; charset=utf-8", include_str!("static/peer.js")),
     ("stats.js", "text/javascript; charset=utf-8", include_str!("static/stats.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("static/ticker.js")),
+    ("view.js", "text/javascript; charset=utf-8", include_str!("static/view.js")),
+    ("wire.js", "text/javascript; charset=utf-8", include_str!("static/wire.js")),
+    ("layout.css", "text/css; charset=utf-8", include_str!("static/layout.css")),
     ("style.css", "text/css; charset=utf-8", include_str!("static/style.css")),
 ];
 
