@@ -77,6 +77,12 @@ impl Web {
         hosts.map(|host| format!("{scheme}://{host}/")).collect()
     }
 
+    /// What it listens on.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where a phone finds the page.
     pub(crate) fn url_for_others(&self) -> Option<String> {
         self.place.url()

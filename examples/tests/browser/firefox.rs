@@ -83,7 +83,8 @@ impl Browser for Firefox {
     async fn open_after(&self, script: &str, url: &str) -> Page {
         let created = self.command("browsingContext.create", json!({ "type": "window" })).await;
         let context = created["context"].as_str().expect("a context").to_owned();
-        let preload = json!({ "functionDeclaration": format!("() => {{ {script} }}"), "contexts": [context] });
+        let preload =
+            json!({ "functionDeclaration": format!("() => {{ {script} }}"), "contexts": [context] });
         self.command("script.addPreloadScript", preload).await;
         let params = json!({ "context": context, "url": url, "wait": "complete" });
         self.command("browsingContext.navigate", params).await;

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{Pair, UDP, chromium::Chromium, driver::Browser, firefox::Firefox, program::Program, proxy::Proxy};
+use crate::{
+    Pair, UDP, chromium::Chromium, driver::Browser, firefox::Firefox, program::Program, proxy::Proxy,
+};
 
 /// What Safari does where a certificate was accepted by hand: the handshake fails, whatever the page was told.
 const NO_WEBSOCKET: &str = "const Real = WebSocket; \
@@ -96,7 +98,9 @@ async fn who_closes_the_page_has_hung_up() {
     pair.browser.value(&pair.bob, "location.replace('about:blank')").await;
 
     pair.browser.until(&pair.alice, "window.call.state().call === 'none'").await;
-    pair.browser.until(&pair.alice, "document.getElementById('notice').textContent.includes('bob hung up')").await;
+    pair.browser
+        .until(&pair.alice, "document.getElementById('notice').textContent.includes('bob hung up')")
+        .await;
 }
 
 #[tokio::test]
