@@ -2,7 +2,7 @@
 //! beyond what they were: unlike times, counts do not wobble.
 //!
 //! ```text
-//! cargo run --release -p stunner-benches --bin instructions
+//! cargo run --profile bench -p stunner-benches --bin instructions
 //! ```
 //!
 //! Without valgrind it says so, and measures nothing.

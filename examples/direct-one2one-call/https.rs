@@ -32,8 +32,9 @@ use warp::{
 use crate::{
     certificate,
     ice::{self, Ice},
+    invite::{self, Place},
     options::Settings,
-    signaling::{MAX_FRAME, Signaling, ended},
+    signaling::{MAX_FRAME, Signaling, ended, events},
 };
 
 mod linger;
@@ -45,6 +46,10 @@ use linger::Lingering;
 /// How long a client may take for a TLS handshake, or for the head of a request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a client may take nothing of what it is sent.
+#[cfg(target_os = "linux")]
+const UNTAKEN: Duration = Duration::from_secs(30);
+
 /// Connections at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 4_096;
 
@@ -55,6 +60,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Web {
     address: SocketAddr,
     tls: bool,
+    place: Place,
     certificate: Option<PathBuf>,
     tasks: JoinSet<()>,
 }
@@ -73,6 +79,17 @@ impl Web {
         let others = others.into_iter().map(|ip| SocketAddr::new(ip, port).to_string());
         let hosts = std::iter::once(format!("localhost:{port}")).chain(others);
         hosts.map(|host| format!("{scheme}://{host}/")).collect()
+    }
+
+    /// What it listens on.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where a phone finds the page.
+    pub(crate) fn url_for_others(&self) -> Option<String> {
+        self.place.url()
     }
 
     /// Where the certificate is that was made here.
@@ -109,14 +126,17 @@ pub(crate) async fn start(
     })?;
     let address = listeners[0].local_addr().map_err(|error| error.to_string())?;
     let weak = turn.as_ref().map(Arc::downgrade);
-    let routes = routes(Signaling::new(ice, stopped.clone()), move || {
-        weak.as_ref()?.upgrade().map(|turn| turn.stats())
-    });
+    let public = settings.environment.get("STUNNER_PUBLIC_ADDR").filter(|_| settings.turn);
+    let place = Place { tls: settings.tls, bound: address, public: public.map(str::to_owned) };
+    let routes =
+        routes(place.clone(), Signaling::new(ice, settings.list_users, stopped.clone()), move || {
+            weak.as_ref()?.upgrade().map(|turn| turn.stats())
+        });
     let mut tasks = JoinSet::new();
     for listener in listeners {
         tasks.spawn(serve(listener, acceptor.clone(), routes.clone(), stopped.clone()));
     }
-    Ok(Web { address, tls: settings.tls, certificate, tasks })
+    Ok(Web { address, tls: settings.tls, place, certificate, tasks })
 }
 
 /// Listens on an address; on 0.0.0.0 means on IPv6 too, where the machine has it.
@@ -181,6 +201,9 @@ async fn connection(
     stopped: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    // Who takes nothing for that long is gone, though the answer may be one without end.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNTAKEN));
     let Some(acceptor) = acceptor else { return http(Lingering::new(stream), routes, stopped).await };
     let mut first = [0];
     match timeout(HANDSHAKE, stream.peek(&mut first)).await {
@@ -229,10 +252,20 @@ where
 /// The files of the page, part of the program.
 const FILES: &[(&str, &str, &str)] = &[
     ("", "text/html; charset=utf-8", include_str!("static/index.html")),
+    ("advice.js", "text/javascript; charset=utf-8", include_str!("static/advice.js")),
     ("call.js", "text/javascript; charset=utf-8", include_str!("static/call.js")),
+    ("check", "text/html; charset=utf-8", include_str!("static/check.html")),
+    ("check.css", "text/css; charset=utf-8", include_str!("static/check.css")),
+    ("check.js", "text/javascript; charset=utf-8", include_str!("static/check.js")),
+    ("devices.js", "text/javascript; charset=utf-8", include_str!("static/devices.js")),
     ("media.js", "text/javascript; charset=utf-8", include_str!("static/media.js")),
+    ("peer.js", "text/javascript; charset=utf-8", include_str!("static/peer.js")),
+    ("relay.js", "text/javascript; charset=utf-8", include_str!("static/relay.js")),
     ("stats.js", "text/javascript; charset=utf-8", include_str!("static/stats.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("static/ticker.js")),
+    ("view.js", "text/javascript; charset=utf-8", include_str!("static/view.js")),
+    ("wire.js", "text/javascript; charset=utf-8", include_str!("static/wire.js")),
+    ("layout.css", "text/css; charset=utf-8", include_str!("static/layout.css")),
     ("style.css", "text/css; charset=utf-8", include_str!("static/style.css")),
 ];
 
@@ -241,10 +274,12 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; media-src
                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 fn routes(
+    place: Place,
     signaling: Signaling,
     stats: impl Fn() -> Option<stunner_relay::Counters> + Clone + Send + Sync + 'static,
 ) -> BoxedFilter<(Box<dyn Reply>,)> {
     let users = signaling.clone();
+    let events = events::routes(signaling.clone());
     let socket = warp::path!("one2one").and(warp::ws()).and(warp::header::optional::<String>("host")).map(
         move |socket: warp::ws::Ws, host: Option<String>| {
             let signaling = signaling.clone();
@@ -271,7 +306,18 @@ fn routes(
         Box::new(warp::reply::json(&all)) as Box<dyn Reply>
     });
     let files = warp::path::tail().and_then(|path: warp::path::Tail| async move { file(path.as_str()) });
-    socket.or(health).unify().or(stats).unify().or(warp::get().and(files)).unify().boxed()
+    socket
+        .or(events)
+        .unify()
+        .or(invite::routes(place))
+        .unify()
+        .or(health)
+        .unify()
+        .or(stats)
+        .unify()
+        .or(warp::get().and(files))
+        .unify()
+        .boxed()
 }
 
 fn file(path: &str) -> Result<Box<dyn Reply>, warp::Rejection> {

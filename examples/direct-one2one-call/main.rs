@@ -15,10 +15,12 @@ use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc, time::Dura
 
 use clap::Parser;
 use tokio::{signal, sync::watch};
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 mod certificate;
 mod https;
 mod ice;
+mod invite;
 mod options;
 mod signaling;
 mod turn;
@@ -41,10 +43,8 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let settings = Settings::new(options, &stunner_auth::Environment::from_process())?;
-    tracing_subscriber::fmt()
-        .with_env_filter(settings.log_filter()?)
-        .with_ansi(std::io::stdout().is_terminal())
-        .init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
+    tracing_subscriber::registry().with(lines).with(settings.log_filter()?).init();
 
     let turn = if settings.turn { Some(Arc::new(turn::start(&settings)?)) } else { None };
     let (stop, stopped) = watch::channel(false);
@@ -78,12 +78,26 @@ fn announce(turn: Option<&stunner_relay::TurnServer>, web: Option<&https::Web>) 
         for url in web.urls() {
             println!("    {url}");
         }
+        for_phones(web);
         if let Some(path) = web.certificate() {
             println!(
                 "\nThe certificate is this program's own ({path}): the browser asks once whether to trust it."
             );
         }
         println!();
+    }
+}
+
+/// Shows people at a terminal what to do with a phone.
+fn for_phones(web: &https::Web) {
+    let Some(url) = web.url_for_others() else { return };
+    if invite::in_container() && std::env::var_os("STUNNER_PUBLIC_ADDR").is_none() {
+        println!(
+            "\nThis is a container: others reach it by the address of its machine. Set STUNNER_PUBLIC_ADDR to that address, and a QR code of it is shown."
+        );
+    } else if std::io::stdout().is_terminal() {
+        let code = invite::terminal(&url).unwrap_or_default();
+        println!("\nA phone in the same network scans this, {url}\n\n{code}");
     }
 }
 

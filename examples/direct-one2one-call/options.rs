@@ -6,7 +6,7 @@ use clap::Parser;
 use rand::distr::{Alphanumeric, SampleString};
 use stunner_auth::{Auth, AuthKind, AuthType, Environment};
 use stunner_relay::Cidr;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// A one-to-one video call in the browser, relayed by a TURN server: all of it in one program.
 #[derive(Debug, Parser)]
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// The address that TURN listens on, without a port: 0.0.0.0 and :: unless given (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) turn_address: Vec<std::net::IpAddr>,
+    /// Do not show on the page who is online: callers must know the name
+    #[arg(long)]
+    pub(crate) hide_users: bool,
 }
 
 const ENVIRONMENT: &str = "\
@@ -69,6 +72,10 @@ pub(crate) struct Settings {
     pub(crate) relay_ports: (u16, u16),
     pub(crate) auth: Auth,
     pub(crate) environment: Environment,
+    /// How long time-limited credentials are good for, in seconds.
+    pub(crate) duration: u64,
+    /// Whether pages show who is online.
+    pub(crate) list_users: bool,
     /// The options that stand for what the environment leaves open.
     pub(crate) ice: stunner_auth::Options,
 }
@@ -79,12 +86,12 @@ impl Settings {
         let ice = defaults(environment, !options.no_turn);
         let resolved =
             stunner_auth::Settings::resolve(&ice, environment).map_err(|error| error.to_string())?;
-        let auth = resolved.auth;
+        let (auth, duration) = (resolved.auth, resolved.duration);
         if matches!(auth.kind, AuthKind::None) && !options.no_turn {
             return Err("authentication type none: TURN needs credentials, unless --no-turn".to_owned());
         }
         if matches!(auth.kind, AuthKind::TimeLimited { .. }) && options.no_signaling && ice.secret.is_some() {
-            tracing::debug!(duration = resolved.duration, "a secret nobody else knows");
+            tracing::debug!(duration, "a secret nobody else knows");
             return Err("--no-signaling needs credentials that others know: set STUNNER_SHARED_SECRET, or STUNNER_AUTH_TYPE=plaintext with STUNNER_USERNAME and STUNNER_PASSWORD".into());
         }
         let default_files = || Some((PathBuf::from("keys/server.crt"), PathBuf::from("keys/server.key")));
@@ -105,12 +112,14 @@ impl Settings {
             ),
             auth,
             environment: environment.clone(),
+            duration,
+            list_users: !options.hide_users,
             ice,
         })
     }
 
     /// STUNNER_LOGLEVEL in STUNner's form (`all:DEBUG`), or in tracing's own.
-    pub(crate) fn log_filter(&self) -> Result<EnvFilter, String> {
+    pub(crate) fn log_filter(&self) -> Result<Targets, String> {
         let text = self.environment.get("STUNNER_LOGLEVEL").unwrap_or("all:INFO");
         let levels = text.split(',').map(|level| match level.split_once(':') {
             Some(("all", level)) => level.to_lowercase(),
@@ -118,7 +127,8 @@ impl Settings {
             _ => level.to_owned(),
         });
         let filter = levels.collect::<Vec<_>>().join(",");
-        EnvFilter::try_new(&filter)
+        filter
+            .parse::<Targets>()
             .map_err(|error| format!("STUNNER_LOGLEVEL={text}: {error}; write for instance all:DEBUG"))
     }
 }

@@ -12,6 +12,7 @@ use stunner_relay::{SystemClock, TimeSource};
 
 #[path = "stunnerd/client.rs"]
 mod client;
+mod example;
 #[path = "stunnerd/program.rs"]
 mod program;
 #[path = "stunnerd/uclient.rs"]

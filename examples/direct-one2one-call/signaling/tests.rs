@@ -14,15 +14,19 @@ use tokio_rustls::{
     rustls::{
         ClientConfig, RootCertStore,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
+        version::{TLS12, TLS13},
     },
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::{
-    https::{self, tests::settings},
+    https::{self, tests::settings, tests::settings_with},
     ice::Ice,
     options::Settings,
 };
+
+mod events;
+mod extended;
 
 /// A server on a port of its own, without TURN.
 struct Server {
@@ -43,6 +47,30 @@ impl Server {
         let url = web.urls().remove(0);
         let address = url.split("//").nth(1).expect("an address").trim_end_matches('/').to_owned();
         Self { address, stop, web }
+    }
+
+    /// How many users there are.
+    async fn registered(&self) -> usize {
+        let answer = https::tests::answer(
+            self.web.address(),
+            "GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        let (_, json) = answer.split_once("\r\n\r\n").expect("a body");
+        let stats: Value = serde_json::from_str(json).expect("JSON");
+        stats["users"].as_u64().and_then(|users| users.try_into().ok()).expect("a number")
+    }
+
+    /// Waits until the server knows that the connection of a user in a call is lost.
+    async fn away(&self, name: &str) {
+        let mut caller = self.user("caller").await;
+        loop {
+            caller.send(json!({ "id": "call", "to": name, "sdpOffer": "" })).await;
+            let why = caller.next().await["message"].clone();
+            if why.as_str().is_some_and(|why| why.contains("lost the connection")) {
+                return;
+            }
+        }
     }
 
     async fn client(&self) -> Client<TcpStream> {
@@ -92,7 +120,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     async fn send(&mut self, message: Value) {
-        self.raw(Message::text(message.to_string())).await;
+        self.try_send(message).await.expect("it is sent");
+    }
+
+    async fn try_send(&mut self, message: Value) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+        self.0.send(Message::text(message.to_string())).await
     }
 
     async fn raw(&mut self, message: Message) {
@@ -336,7 +368,7 @@ async fn the_end_of_the_program_closes_connections_with_1001() {
 }
 
 #[tokio::test]
-async fn the_made_certificate_serves_tls_and_is_kept() {
+async fn the_made_certificate_is_kept_and_serves_tls_1_2_and_1_3() {
     let state = std::env::temp_dir().join(format!("stunner-rs-certificate-{}", std::process::id()));
     let settings = settings("https://127.0.0.1:0/", &state);
     let first = Server::with(&settings).await;
@@ -346,11 +378,13 @@ async fn the_made_certificate_serves_tls_and_is_kept() {
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).expect("PEM")).expect("a certificate");
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    for server in [first, second] {
+    let versions = [(first, &TLS12), (second, &TLS13)];
+    for (server, version) in versions {
+        let config = ClientConfig::builder_with_protocol_versions(&[version]);
+        let config = config.with_root_certificates(roots.clone()).with_no_client_auth();
         let stream = TcpStream::connect(&server.address).await.expect("a connection");
         let name = ServerName::try_from("127.0.0.1").expect("an address");
-        let stream = TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await.expect("TLS");
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
         let mut client = Client::over(stream, &server.address).await;
         client.send(json!({ "id": "register", "name": "alice" })).await;
         assert_eq!(client.next().await["response"], "accepted");

@@ -7,13 +7,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
-        OnceLock,
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
     time::Duration,
 };
+
+use crate::example::binary;
 
 /// How long the program may take to say what is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ impl Program {
         loop {
             let port = free_port();
             let arguments = arguments.iter().map(|argument| argument.replace("PORT", &port.to_string()));
-            let mut child = Command::new(binary())
+            let mut child = Command::new(binary("stunnerd"))
                 .args(arguments)
                 .args(["-l", levels])
                 .env("STUNNER_PORT", port.to_string())
@@ -93,7 +94,11 @@ impl Drop for Program {
 
 /// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).env_remove("STUNNER_PORT").output().expect("the program starts")
+    Command::new(binary("stunnerd"))
+        .args(arguments)
+        .env_remove("STUNNER_PORT")
+        .output()
+        .expect("the program starts")
 }
 
 /// A new file of this text.
@@ -115,24 +120,6 @@ fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
         lines.for_each(|line| drop(sender.send(line)));
     });
     receiver
-}
-
-/// The example, which cargo does not build for a test: it is built here, once, as the test itself was.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().expect("a path");
-        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-        let name = profile.file_name().and_then(|name| name.to_str()).expect("a name");
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
-            .args(["--example", "stunnerd", "--profile", if name == "debug" { "dev" } else { name }])
-            .arg("--target-dir")
-            .arg(profile.parent().expect("target"))
-            .status();
-        assert!(status.expect("there is cargo").success(), "the example is built");
-        profile.join("examples").join("stunnerd")
-    })
 }
 
 /// A port that is free over UDP and over TCP.
