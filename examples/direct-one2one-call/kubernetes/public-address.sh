@@ -43,7 +43,8 @@ service_port() {
 
 # The first word that a load balancer says of itself: its address, or else its name.
 balancer_address() {
-  ingress=$(kube get service stunner --output 'jsonpath={.status.loadBalancer.ingress[0].ip} {.status.loadBalancer.ingress[0].hostname}')
+  ingress=$(kube get service stunner \
+    --output 'jsonpath={range .status.loadBalancer.ingress[*]}{.ip} {.hostname} {end}')
   # shellcheck disable=SC2086 # words are wanted
   set -- $ingress
   printf '%s' "${1:-}"
