@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use stunner_auth::{Environment, IceConfig, Options};
+use stunner_auth::{AuthKind, Environment, IceConfig, Options};
 use stunner_relay::{SystemClock, TimeSource, Transport, TurnServer};
 use tokio::{net::lookup_host, time::timeout};
 
@@ -14,12 +14,18 @@ use crate::options::Settings;
 /// How long the resolver may think about a name; clients choose it, so that it may be anybody's.
 const LOOKUP: Duration = Duration::from_secs(2);
 
+/// How often credentials are renewed, at most and at least, however long they are good for.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// Makes the ICE configurations of a running program.
 pub(crate) struct Ice {
     options: Options,
     environment: Environment,
     /// Whether settings say where TURN is, whichever way a client came.
     fixed: bool,
+    /// How often credentials that end are made anew.
+    renewal: Option<Duration>,
 }
 
 impl Ice {
@@ -38,7 +44,15 @@ impl Ice {
             let udp = turn.listeners().iter().find(|listener| listener.transport() == Transport::Udp);
             options.port = udp.and_then(|udp| udp.address().rsplit(':').next()?.parse().ok());
         }
-        Ok(Self { options, environment, fixed })
+        let limited = matches!(settings.auth.kind, AuthKind::TimeLimited { .. });
+        // At half their time, so that one that is given out just before a renewal is renewed in time too.
+        let half = Duration::from_millis(settings.duration.saturating_mul(500)).clamp(SHORTEST, LONGEST);
+        Ok(Self { options, environment, fixed, renewal: limited.then_some(half) })
+    }
+
+    /// How often clients are to be given fresh credentials; `None` where theirs do not end.
+    pub(crate) fn renewal(&self) -> Option<Duration> {
+        self.renewal
     }
 
     /// Where a client that reached the page by this `Host` reaches TURN; `None` where the settings say it.
@@ -80,7 +94,7 @@ async fn reachable(host: &str, own: &[IpAddr]) -> Option<String> {
 }
 
 /// A `Host` header without its port and without brackets.
-fn host_name(host: &str) -> Option<&str> {
+pub(crate) fn host_name(host: &str) -> Option<&str> {
     match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map(|(ip, _)| ip),
         None => host.split(':').next(),

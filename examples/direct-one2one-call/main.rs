@@ -19,6 +19,7 @@ use tokio::{signal, sync::watch};
 mod certificate;
 mod https;
 mod ice;
+mod invite;
 mod options;
 mod signaling;
 mod turn;
@@ -78,12 +79,25 @@ fn announce(turn: Option<&stunner_relay::TurnServer>, web: Option<&https::Web>) 
         for url in web.urls() {
             println!("    {url}");
         }
+        for_phones(web);
         if let Some(path) = web.certificate() {
             println!(
                 "\nThe certificate is this program's own ({path}): the browser asks once whether to trust it."
             );
         }
         println!();
+    }
+}
+
+/// Shows people at a terminal what to do with a phone.
+fn for_phones(web: &https::Web) {
+    if invite::in_container() && std::env::var_os("STUNNER_PUBLIC_ADDR").is_none() {
+        println!(
+            "\nIn a container: open https://ADDRESS-OF-THE-MACHINE:8443/ from elsewhere, or set STUNNER_PUBLIC_ADDR to that address to have it shown."
+        );
+    } else if let Some(url) = web.url_for_others().filter(|_| std::io::stdout().is_terminal()) {
+        let code = invite::terminal(&url).unwrap_or_default();
+        println!("\nA phone in the same network scans this, {url}\n\n{code}");
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// The address that TURN listens on, without a port: 0.0.0.0 and :: unless given (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) turn_address: Vec<std::net::IpAddr>,
+    /// Do not show on the page who is online: callers must know the name
+    #[arg(long)]
+    pub(crate) hide_users: bool,
 }
 
 const ENVIRONMENT: &str = "\
@@ -69,6 +72,10 @@ pub(crate) struct Settings {
     pub(crate) relay_ports: (u16, u16),
     pub(crate) auth: Auth,
     pub(crate) environment: Environment,
+    /// How long time-limited credentials are good for, in seconds.
+    pub(crate) duration: u64,
+    /// Whether pages show who is online.
+    pub(crate) list_users: bool,
     /// The options that stand for what the environment leaves open.
     pub(crate) ice: stunner_auth::Options,
 }
@@ -79,12 +86,12 @@ impl Settings {
         let ice = defaults(environment, !options.no_turn);
         let resolved =
             stunner_auth::Settings::resolve(&ice, environment).map_err(|error| error.to_string())?;
-        let auth = resolved.auth;
+        let (auth, duration) = (resolved.auth, resolved.duration);
         if matches!(auth.kind, AuthKind::None) && !options.no_turn {
             return Err("authentication type none: TURN needs credentials, unless --no-turn".to_owned());
         }
         if matches!(auth.kind, AuthKind::TimeLimited { .. }) && options.no_signaling && ice.secret.is_some() {
-            tracing::debug!(duration = resolved.duration, "a secret nobody else knows");
+            tracing::debug!(duration, "a secret nobody else knows");
             return Err("--no-signaling needs credentials that others know: set STUNNER_SHARED_SECRET, or STUNNER_AUTH_TYPE=plaintext with STUNNER_USERNAME and STUNNER_PASSWORD".into());
         }
         let default_files = || Some((PathBuf::from("keys/server.crt"), PathBuf::from("keys/server.key")));
@@ -105,6 +112,8 @@ impl Settings {
             ),
             auth,
             environment: environment.clone(),
+            duration,
+            list_users: !options.hide_users,
             ice,
         })
     }
