@@ -32,8 +32,9 @@ use warp::{
 use crate::{
     certificate,
     ice::{self, Ice},
+    invite::{self, Place},
     options::Settings,
-    signaling::{MAX_FRAME, Signaling, ended},
+    signaling::{MAX_FRAME, Signaling, ended, events},
 };
 
 mod linger;
@@ -55,6 +56,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Web {
     address: SocketAddr,
     tls: bool,
+    place: Place,
     certificate: Option<PathBuf>,
     tasks: JoinSet<()>,
 }
@@ -73,6 +75,11 @@ impl Web {
         let others = others.into_iter().map(|ip| SocketAddr::new(ip, port).to_string());
         let hosts = std::iter::once(format!("localhost:{port}")).chain(others);
         hosts.map(|host| format!("{scheme}://{host}/")).collect()
+    }
+
+    /// Where a phone finds the page.
+    pub(crate) fn url_for_others(&self) -> Option<String> {
+        self.place.url()
     }
 
     /// Where the certificate is that was made here.
@@ -109,14 +116,17 @@ pub(crate) async fn start(
     })?;
     let address = listeners[0].local_addr().map_err(|error| error.to_string())?;
     let weak = turn.as_ref().map(Arc::downgrade);
-    let routes = routes(Signaling::new(ice, stopped.clone()), move || {
-        weak.as_ref()?.upgrade().map(|turn| turn.stats())
-    });
+    let public = settings.environment.get("STUNNER_PUBLIC_ADDR").filter(|_| settings.turn);
+    let place = Place { tls: settings.tls, bound: address, public: public.map(str::to_owned) };
+    let routes =
+        routes(place.clone(), Signaling::new(ice, settings.list_users, stopped.clone()), move || {
+            weak.as_ref()?.upgrade().map(|turn| turn.stats())
+        });
     let mut tasks = JoinSet::new();
     for listener in listeners {
         tasks.spawn(serve(listener, acceptor.clone(), routes.clone(), stopped.clone()));
     }
-    Ok(Web { address, tls: settings.tls, certificate, tasks })
+    Ok(Web { address, tls: settings.tls, place, certificate, tasks })
 }
 
 /// Listens on an address; on 0.0.0.0 means on IPv6 too, where the machine has it.
@@ -241,10 +251,12 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; media-src
                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 fn routes(
+    place: Place,
     signaling: Signaling,
     stats: impl Fn() -> Option<stunner_relay::Counters> + Clone + Send + Sync + 'static,
 ) -> BoxedFilter<(Box<dyn Reply>,)> {
     let users = signaling.clone();
+    let events = events::routes(signaling.clone());
     let socket = warp::path!("one2one").and(warp::ws()).and(warp::header::optional::<String>("host")).map(
         move |socket: warp::ws::Ws, host: Option<String>| {
             let signaling = signaling.clone();
@@ -271,7 +283,18 @@ fn routes(
         Box::new(warp::reply::json(&all)) as Box<dyn Reply>
     });
     let files = warp::path::tail().and_then(|path: warp::path::Tail| async move { file(path.as_str()) });
-    socket.or(health).unify().or(stats).unify().or(warp::get().and(files)).unify().boxed()
+    socket
+        .or(events)
+        .unify()
+        .or(invite::routes(place))
+        .unify()
+        .or(health)
+        .unify()
+        .or(stats)
+        .unify()
+        .or(warp::get().and(files))
+        .unify()
+        .boxed()
 }
 
 fn file(path: &str) -> Result<Box<dyn Reply>, warp::Rejection> {

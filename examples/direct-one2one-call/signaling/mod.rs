@@ -1,28 +1,31 @@
-//! Signaling over a WebSocket: registers users by name and carries offers, answers and candidates between them.
+//! Signaling: registers users by name and carries offers, answers and candidates between them, over a WebSocket or,
+//! where a browser opens none, over POST and EventSource.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::{SinkExt, StreamExt};
-use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, interval, timeout},
-};
-use warp::ws::{Message, WebSocket};
+use rand::distr::{Alphanumeric, SampleString};
+use tokio::sync::{mpsc, watch};
 
 use crate::ice::Ice;
-use message::{Reply, Request};
-use registry::{Registry, SessionId};
+use connection::{Connection, Outgoing};
+use message::Roster;
+use registry::Registry;
 
+mod connection;
+pub(crate) mod events;
 mod message;
+mod rate;
 mod registry;
+mod socket;
 #[cfg(test)]
 mod tests;
 
 /// A longer message is refused with an error, and the connection lives on.
-const MAX_MESSAGE: usize = 64 << 10;
+pub(crate) const MAX_MESSAGE: usize = 64 << 10;
 
 /// A longer message ends the connection with code 1009.
 pub(crate) const MAX_FRAME: usize = 1 << 20;
@@ -39,17 +42,27 @@ const PING: Duration = Duration::from_secs(20);
 /// How long a client may take to accept a message.
 const SEND: Duration = Duration::from_secs(10);
 
+/// How long a lost client's name and call wait for it to come back.
+const RETURN: Duration = Duration::from_secs(30);
+
 /// What all connections share.
 #[derive(Clone)]
 pub(crate) struct Signaling {
     registry: Arc<Mutex<Registry>>,
+    roster: watch::Receiver<Roster>,
+    /// The clients of EventSource, by what their POSTs must show.
+    streams: Arc<Mutex<HashMap<String, Arc<Connection>>>>,
     ice: Arc<Ice>,
     stopped: watch::Receiver<bool>,
 }
 
 impl Signaling {
-    pub(crate) fn new(ice: Ice, stopped: watch::Receiver<bool>) -> Self {
-        Self { registry: Arc::default(), ice: Arc::new(ice), stopped }
+    /// `list` tells pages who is there.
+    pub(crate) fn new(ice: Ice, list: bool, stopped: watch::Receiver<bool>) -> Self {
+        let (published, roster) = watch::channel(Roster::default());
+        let registry = Registry::new(list.then_some(published));
+        let registry = Arc::new(Mutex::new(registry));
+        Self { registry, roster, streams: Arc::default(), ice: Arc::new(ice), stopped }
     }
 
     /// How many users are registered.
@@ -57,19 +70,18 @@ impl Signaling {
         self.registry().users()
     }
 
-    /// Serves one connection to its end. `host` is how the client reached the page.
-    pub(crate) async fn serve(self, socket: WebSocket, host: Option<String>) {
+    /// A new client, unless there are too many. `host` is how it reached the page.
+    async fn connect(&self, host: Option<String>) -> Option<(Arc<Connection>, Outgoing)> {
         let address = match host {
             Some(host) => self.ice.address(&host).await,
             None => None,
         };
         let (outbox, inbox) = mpsc::channel(MAX_QUEUE);
-        let id = self.registry().connect(outbox);
+        let id = self.registry().connect(outbox)?;
         tracing::debug!(session = id, turn = address, "signaling connected");
-        let connection = Connection { signaling: &self, id, address: address.as_deref() };
-        connection.run(socket, inbox).await;
-        self.registry().disconnect(id);
-        tracing::debug!(session = id, "signaling disconnected");
+        let connection = Arc::new(Connection::new(self.clone(), id, address));
+        let outgoing = Outgoing::new(connection.clone(), inbox);
+        Some((connection, outgoing))
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -77,89 +89,13 @@ impl Signaling {
     }
 }
 
-/// One client.
-struct Connection<'a> {
-    signaling: &'a Signaling,
-    id: SessionId,
-    /// Where it reaches TURN.
-    address: Option<&'a str>,
-}
-
-impl Connection<'_> {
-    async fn run(&self, mut socket: WebSocket, mut inbox: mpsc::Receiver<Reply>) {
-        let mut ping = interval(PING);
-        let mut heard = Instant::now();
-        loop {
-            let message = tokio::select! {
-                frame = socket.next() => match frame {
-                    Some(Ok(frame)) => {
-                        heard = Instant::now();
-                        match self.take(&frame) {
-                            Some(Reply::Error { message }) => text(&Reply::Error { message }),
-                            _ if frame.is_close() => return,
-                            _ => continue,
-                        }
-                    }
-                    Some(Err(error)) => {
-                        tracing::debug!(session = self.id, %error, "signaling failed");
-                        return close(socket, 1009, "message too long").await;
-                    }
-                    None => return,
-                },
-                reply = inbox.recv() => match reply {
-                    Some(reply) => text(&reply),
-                    None => return close(socket, 1008, "messages were not taken").await,
-                },
-                _ = ping.tick() => {
-                    if heard.elapsed() > 2 * PING {
-                        return close(socket, 1001, "no answer to pings").await;
-                    }
-                    Message::ping("")
-                }
-                () = ended(self.signaling.stopped.clone()) => return close(socket, 1001, "server stops").await,
-            };
-            if !matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(()))) {
-                return;
-            }
-        }
-    }
-
-    /// Takes in one frame; returns what is wrong with it.
-    fn take(&self, frame: &Message) -> Option<Reply> {
-        if !frame.is_text() && !frame.is_binary() {
-            return None;
-        }
-        if frame.as_bytes().len() > MAX_MESSAGE {
-            return Some(Reply::error(format!("Invalid message: longer than {MAX_MESSAGE} bytes")));
-        }
-        match serde_json::from_slice::<Request>(frame.as_bytes()) {
-            Ok(Request::OnIceCandidate { .. }) if frame.as_bytes().len() > MAX_CANDIDATE => {
-                Some(Reply::error(format!("Invalid message: a candidate of more than {MAX_CANDIDATE} bytes")))
-            }
-            Ok(request) => {
-                // Made before the registry is locked: it may read a file.
-                let registers = matches!(request, Request::Register { .. });
-                let ice = if registers { self.signaling.ice.config(self.address) } else { None };
-                self.signaling.registry().handle(self.id, request, ice);
-                None
-            }
-            Err(error) => Some(Reply::error(format!("Invalid message: {error}"))),
-        }
-    }
+/// What nobody guesses: 190 bits.
+fn token() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 32)
 }
 
 /// Waits until the program is asked to end.
 pub(crate) async fn ended(mut stopped: watch::Receiver<bool>) {
     // An error says that whoever could have told is gone, and that is the end too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-fn text(reply: &Reply) -> Message {
-    // Strings and maps of strings always have a JSON form.
-    Message::text(serde_json::to_string(reply).unwrap_or_default())
-}
-
-async fn close(mut socket: WebSocket, code: u16, why: &'static str) {
-    let _ = timeout(SEND, socket.send(Message::close_with(code, why))).await;
-    let _ = timeout(SEND, socket.flush()).await;
 }
