@@ -230,14 +230,16 @@ fn probes_ask_for_health_where_it_is_served() {
                 get.path.clone().expect("a path")
             };
             assert_eq!(path(&container.liveness_probe), "/live", "{way}");
-            if workload.name == "stunner" {
-                assert_eq!(path(&container.startup_probe), "/ready", "{way}");
-                // A replica that drains is not ready, and must not be called so: its UDP flows would be forgotten.
-                assert_eq!(path(&container.readiness_probe), "/live", "{way}");
-            } else {
-                assert_eq!(path(&container.readiness_probe), "/ready", "{way}");
-            }
+            assert_eq!(path(&container.readiness_probe), "/ready", "{way}");
         }
+    }
+}
+
+/// Else kube-proxy would forget the UDP flows of its calls.
+#[test]
+fn a_replica_that_drains_is_ready() {
+    for (way, manifests) in Manifests::all() {
+        assert_eq!(manifests.workload("stunner").variable("STUNNER_READY_WHILE_DRAINING"), "1", "{way}");
     }
 }
 

@@ -6,23 +6,10 @@ use std::{
     sync::OnceLock,
 };
 
-/// Options and variables that the manifests use before the program has them. EMPTY THIS when it does: then its own parser
-/// judges all of them.
-const PLANNED: &[&str] = &[
-    "--config-dir",
-    "--check-health",
-    "STUNNER_HEALTH_ADDR",
-    "STUNNER_RELAY_PEERS",
-    "STUNNER_DRAIN_TIMEOUT",
-];
-
 /// Whether the program's parser takes these arguments.
 pub(crate) fn takes(arguments: &[&str]) -> bool {
-    let known = arguments.iter().filter(|argument| !PLANNED.iter().any(|name| argument.starts_with(name)));
-    let mut arguments: Vec<_> = known.copied().collect();
     // Whatever stands before it is parsed, and then nothing is run.
-    arguments.push("--help");
-    run(&arguments).status.success()
+    run(&[arguments, &["--help"]].concat()).status.success()
 }
 
 /// Whether the program reads a variable: its help names every one.
@@ -30,7 +17,7 @@ pub(crate) fn reads(variable: &str) -> bool {
     static HELP: OnceLock<String> = OnceLock::new();
     let help = HELP.get_or_init(|| String::from_utf8(run(&["--help"]).stdout).expect("text"));
     let mut words = help.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-    PLANNED.contains(&variable) || words.any(|word| word == variable)
+    words.any(|word| word == variable)
 }
 
 fn run(arguments: &[&str]) -> Output {
