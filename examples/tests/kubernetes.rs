@@ -17,6 +17,8 @@ mod address;
 mod api_server;
 #[path = "kubernetes/dockerfile.rs"]
 mod dockerfile;
+#[path = "kubernetes/docs.rs"]
+mod docs;
 #[path = "kubernetes/manifests.rs"]
 mod manifests;
 #[path = "kubernetes/program.rs"]
