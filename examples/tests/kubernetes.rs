@@ -21,6 +21,8 @@ mod dockerfile;
 mod docs;
 #[path = "kubernetes/manifests.rs"]
 mod manifests;
+#[path = "kubernetes/pods.rs"]
+mod pods;
 #[path = "kubernetes/program.rs"]
 mod program;
 #[path = "kubernetes/security.rs"]

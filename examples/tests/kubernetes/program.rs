@@ -26,7 +26,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// Where cargo puts examples, beside the directory of this test.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     let target = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
     target.join("examples").join("direct-one2one-call")
