@@ -138,6 +138,18 @@ fn what_is_given_goes_before_what_is_found() {
 }
 
 #[test]
+fn a_dry_run_changes_nothing() {
+    if !has_kubectl() {
+        return;
+    }
+    let (told, patches) =
+        run("dry", &[(CONFIG, config())], &["--address", "192.0.2.1", "--dry-run"]).expect("a dry run");
+
+    assert!(told.ends_with("Clients find TURN at 192.0.2.1:3478\n"), "{told}");
+    assert_eq!(patches, Vec::<Value>::new());
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     if !has_kubectl() {
         return;
