@@ -1,0 +1,79 @@
+//! What Kubernetes would make of the manifests: a Service that spreads clients, and policies that deny.
+
+use std::net::Ipv4Addr;
+
+use crate::net::{DNS, Net, PUBLIC, WEB};
+
+/// The ports that replicas relay from.
+pub(crate) const RELAY_PORTS: &str = "49152-65535";
+
+/// The tables, with nobody in them: all is denied that is not allowed here.
+pub(crate) fn set_up(net: &Net) {
+    let rules = format!(
+        "table ip services {{
+            chain prerouting {{ type nat hook prerouting priority dstnat; }}
+        }}
+        table ip networkpolicy {{
+            set replicas {{ type ipv4_addr; }}
+            counter relayed {{ }}
+            counter denied {{ }}
+            chain forward {{
+                type filter hook forward priority filter; policy drop;
+                ct state established,related accept
+                iifname outside ip daddr @replicas meta l4proto {{ tcp, udp }} th dport 3478 accept
+                iifname outside ip daddr {WEB} tcp dport 8443 accept
+                ip saddr @replicas ip daddr @replicas udp dport {RELAY_PORTS} counter name relayed accept
+                ip saddr @replicas ip daddr {DNS} meta l4proto {{ tcp, udp }} th dport 53 accept
+                counter name denied
+            }}
+        }}"
+    );
+    net.rules(&rules).expect("the rules are good");
+}
+
+/// New clients of the Services go to these replicas, by chance; those that are there stay where they are.
+pub(crate) fn route(net: &Net, replicas: &[Ipv4Addr]) {
+    spread(net, replicas, "random");
+}
+
+/// The same in turn.
+pub(crate) fn route_in_turn(net: &Net, replicas: &[Ipv4Addr]) {
+    spread(net, replicas, "inc");
+}
+
+fn spread(net: &Net, replicas: &[Ipv4Addr], how: &str) {
+    let places = replicas.iter().enumerate().map(|(place, ip)| format!("{place} : {ip}"));
+    let places = places.collect::<Vec<_>>().join(", ");
+    let count = replicas.len();
+    let rules = format!(
+        "flush chain ip services prerouting
+        add rule ip services prerouting ip daddr {PUBLIC} meta l4proto {{ tcp, udp }} th dport 3478 dnat to numgen {how} mod {count} map {{ {places} }}
+        add rule ip services prerouting ip daddr {PUBLIC} tcp dport 8443 dnat to {WEB}"
+    );
+    net.rules(&rules).expect("the rules are good");
+}
+
+/// The policy of replicas is this one's too.
+pub(crate) fn label(net: &Net, replica: Ipv4Addr) {
+    net.rules(&format!("add element ip networkpolicy replicas {{ {replica} }}")).expect("an address");
+}
+
+/// It is nobody's any more.
+pub(crate) fn unlabel(net: &Net, replica: Ipv4Addr) {
+    net.rules(&format!("delete element ip networkpolicy replicas {{ {replica} }}")).expect("it was there");
+}
+
+/// How many packets a counter has seen.
+pub(crate) fn counted(net: &Net, counter: &str) -> u64 {
+    let listed = net.rules(&format!("list counter ip networkpolicy {counter}")).expect("it is there");
+    let after = listed.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
+    after.and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// Lets replicas reach an address on a port, as a policy would that is too wide.
+pub(crate) fn allow(net: &Net, address: Ipv4Addr, port: u16) {
+    let rule = format!(
+        "insert rule ip networkpolicy forward ip saddr @replicas ip daddr {address} udp dport {port} accept"
+    );
+    net.rules(&rule).expect("the rule is good");
+}
