@@ -46,6 +46,17 @@ impl Program {
         self.log.lock().expect("it is free").clone()
     }
 
+    /// Waits until it says so.
+    pub(crate) fn says(&self, words: &str) {
+        for _ in 0..200 {
+            if self.log().contains(words) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it does not say {words:?}: {}", self.log());
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let arguments = [format!("-{name}"), self.child.id().to_string()];
         assert!(Command::new("kill").args(arguments).status().expect("there is kill").success());

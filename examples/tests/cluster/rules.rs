@@ -33,21 +33,12 @@ pub(crate) fn set_up(net: &Net) {
 
 /// New clients of the Services go to these replicas, by chance; those that are there stay where they are.
 pub(crate) fn route(net: &Net, replicas: &[Ipv4Addr]) {
-    spread(net, replicas, "random");
-}
-
-/// The same in turn.
-pub(crate) fn route_in_turn(net: &Net, replicas: &[Ipv4Addr]) {
-    spread(net, replicas, "inc");
-}
-
-fn spread(net: &Net, replicas: &[Ipv4Addr], how: &str) {
     let places = replicas.iter().enumerate().map(|(place, ip)| format!("{place} : {ip}"));
     let places = places.collect::<Vec<_>>().join(", ");
     let count = replicas.len();
     let rules = format!(
         "flush chain ip services prerouting
-        add rule ip services prerouting ip daddr {PUBLIC} meta l4proto {{ tcp, udp }} th dport 3478 dnat to numgen {how} mod {count} map {{ {places} }}
+        add rule ip services prerouting ip daddr {PUBLIC} meta l4proto {{ tcp, udp }} th dport 3478 dnat to numgen random mod {count} map {{ {places} }}
         add rule ip services prerouting ip daddr {PUBLIC} tcp dport 8443 dnat to {WEB}"
     );
     net.rules(&rules).expect("the rules are good");
