@@ -9,8 +9,6 @@
 
 use std::{collections::HashSet, net::SocketAddr, net::UdpSocket, thread, time::Duration};
 
-use stunner_relay::Transport;
-
 #[path = "cluster/call.rs"]
 mod call;
 #[expect(dead_code, reason = "shared with the tests of the page, which use all of it")]
@@ -36,8 +34,9 @@ use call::Call;
 use chromium::Chromium;
 use cluster::{Cluster, packets};
 use driver::Browser;
-use leg::Leg;
+use leg::{Kind, Leg};
 use net::PUBLIC;
+use signaling::Server;
 
 /// Says how many calls are kept, and what they have lost so far.
 fn report(what: &str, kept: usize, calls: &[Call]) {
@@ -55,6 +54,7 @@ fn fifty_calls_across_fifteen_replicas_outlive_everything_but_the_death_of_their
     let sides = calls.iter().flat_map(|call| call.legs.each_ref().map(|side| side.relayed.ip()));
     assert!(sides.collect::<HashSet<_>>().len() > 10, "chance spreads them");
     assert!(calls.iter().all(|call| call.legs[0].relayed.ip() != call.legs[1].relayed.ip()));
+    assert!(["relayed", "relayed_v6"].iter().all(|rule| rules::counted(&cluster.net, rule) > 0));
 
     scale_up(&mut cluster, &mut calls);
     scale_down(&mut cluster, &mut calls);
@@ -148,18 +148,15 @@ fn ended(cluster: &mut Cluster, wanted: usize) -> usize {
 
 /// The code that a new client is refused with.
 fn refused(cluster: &Cluster) -> Option<u16> {
-    let allocated = cluster.outside.spawn(allocate(cluster.server()));
+    let server = cluster.server();
+    let allocated = cluster.outside.spawn(async move { Leg::allocate(&server, Kind::UDP).await });
     let refused = cluster.outside.block_on(allocated).expect("it does not panic").err();
     refused.and_then(|why| why.code())
 }
 
-async fn allocate(server: signaling::Server) -> Result<(Leg, SocketAddr), stunner_relay::client::Failure> {
-    Leg::allocate(server.address, Transport::Udp, &server.username, &server.password).await
-}
-
 /// Opens a channel to a peer and sends something: the code it is refused with, or whether it came back.
-async fn echoes(server: signaling::Server, peer: SocketAddr) -> Result<bool, u16> {
-    let (mut leg, _) = allocate(server).await.expect("an allocation");
+async fn echoes(server: Server, peer: SocketAddr) -> Result<bool, u16> {
+    let (mut leg, _) = Leg::allocate(&server, Kind::UDP).await.expect("an allocation");
     leg.reach(peer, 1).await.map_err(|why| why.code().unwrap_or_default())?;
     leg.send(b"is anybody there?", peer).await;
     let heard = leg.hears(Duration::from_secs(1)).await;

@@ -1,16 +1,16 @@
 //! Calls of two users, each through a replica of its own.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, atomic::Ordering},
 };
 
-use stunner_relay::Transport;
 use tokio::task::JoinHandle;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::{
-    leg::{Leg, Seen},
+    leg::{Kind, Leg, Seen},
+    net::v6,
     signaling::{Server, User},
 };
 
@@ -34,22 +34,18 @@ pub(crate) struct Side {
 impl Call {
     /// Registers two users, lets one call the other, and waits until either has a channel to the other. Their relayed
     /// addresses are on different replicas.
-    pub(crate) async fn place(
-        name: String,
-        transport: Transport,
-        certificate: CertificateDer<'static>,
-    ) -> Self {
+    pub(crate) async fn place(name: String, kind: Kind, certificate: CertificateDer<'static>) -> Self {
         let (caller, callee) = (format!("{name}-caller"), format!("{name}-callee"));
         let mut second = User::register(&callee, certificate.clone()).await;
         let mut first = User::register(&caller, certificate).await;
 
-        let (mut near, relayed) = allocate(&first.server(transport), transport, None).await;
+        let (mut near, relayed) = allocate(&first.server(kind.transport), kind, None).await;
         let offer = relayed.to_string();
-        let server = second.server(transport);
+        let server = second.server(kind.transport);
         let answered = async {
             let (from, offer) = second.called().await;
             let peer: SocketAddr = offer.parse().expect("an address");
-            let (mut far, relayed) = allocate(&server, transport, Some(peer)).await;
+            let (mut far, relayed) = allocate(&server, kind, Some(peer)).await;
             second.accept(&from, &relayed.to_string()).await;
             far.reach(peer, TRIES).await.unwrap_or_else(|why| panic!("{relayed} to {peer}: {why}"));
             (far, relayed, peer)
@@ -74,7 +70,8 @@ impl Call {
 
     /// Whether a replica carries it.
     pub(crate) fn uses(&self, replica: Ipv4Addr) -> bool {
-        self.legs.iter().any(|side| side.relayed.ip() == replica)
+        let addresses = [IpAddr::from(replica), v6(replica).into()];
+        self.legs.iter().any(|side| addresses.contains(&side.relayed.ip()))
     }
 
     /// Ends it: both give their allocations back.
@@ -98,10 +95,9 @@ impl Side {
 }
 
 /// An allocation on another replica than the peer's, which is tried for until chance has it.
-async fn allocate(server: &Server, transport: Transport, peer: Option<SocketAddr>) -> (Leg, SocketAddr) {
+async fn allocate(server: &Server, kind: Kind, peer: Option<SocketAddr>) -> (Leg, SocketAddr) {
     loop {
-        let asked = Leg::allocate(server.address, transport, &server.username, &server.password);
-        let (mut leg, relayed) = asked.await.expect("an allocation");
+        let (mut leg, relayed) = Leg::allocate(server, kind).await.expect("an allocation");
         if peer.is_none_or(|peer| peer.ip() != relayed.ip()) {
             return (leg, relayed);
         }

@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::{
     call::Call,
+    leg::Kind,
     net::{Net, PUBLIC, Pod, WEB},
     program::{Dns, Program, binary},
     rules,
@@ -162,12 +163,13 @@ impl Cluster {
         killed.pod.ip
     }
 
-    /// Places calls all at once, a fifth of them over TCP, and waits until they are up.
+    /// Places calls all at once, a fifth of them over TCP and a fifth relayed over IPv6, and waits until they are up.
     pub(crate) fn call(&self, name: &str, count: usize) -> Vec<Call> {
         let placed: Vec<JoinHandle<Call>> = (0..count)
             .map(|number| {
-                let transport = if number % 5 == 4 { Transport::Tcp } else { Transport::Udp };
-                let call = Call::place(format!("{name}-{number}"), transport, self.certificate.clone());
+                let kinds = [Kind::UDP, Kind::UDP, Kind::UDP, Kind::V6, Kind::TCP];
+                let kind = kinds[number % kinds.len()];
+                let call = Call::place(format!("{name}-{number}"), kind, self.certificate.clone());
                 self.outside.spawn(call)
             })
             .collect();

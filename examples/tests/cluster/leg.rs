@@ -10,16 +10,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stunner_proto::framing::frame_len;
+use stunner_proto::{attribute::AddressFamily, framing::frame_len};
 use stunner_relay::{
     Transport,
-    client::{Client, Config, Event, Failure, Lost, MAX_REQUEST, Request},
+    client::{Client, Config, Event, Failure, Lost, MAX_REQUEST, Port, Request, Wanted},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
     time::{sleep_until, timeout},
 };
+
+use crate::signaling::Server;
+
+/// How a client comes to its server, and how it is relayed.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) transport: Transport,
+    pub(crate) family: AddressFamily,
+}
+
+impl Kind {
+    pub(crate) const UDP: Self = Self { transport: Transport::Udp, family: AddressFamily::V4 };
+    pub(crate) const TCP: Self = Self { transport: Transport::Tcp, family: AddressFamily::V4 };
+    /// Relayed over IPv6.
+    pub(crate) const V6: Self = Self { transport: Transport::Udp, family: AddressFamily::V6 };
+}
 
 /// How often media are sent: as a low rate of voice.
 const EVERY: Duration = Duration::from_millis(40);
@@ -53,21 +69,19 @@ enum Path {
 
 impl Leg {
     /// Asks a server for an allocation.
-    pub(crate) async fn allocate(
-        server: SocketAddr,
-        transport: Transport,
-        username: &str,
-        password: &str,
-    ) -> Result<(Self, SocketAddr), Failure> {
+    pub(crate) async fn allocate(server: &Server, kind: Kind) -> Result<(Self, SocketAddr), Failure> {
+        let Server { address, username, password } = server;
+        let (server, Kind { transport, family }) = (*address, kind);
         let path = Path::open(server, transport).await.map_err(|_| Failure::Unreachable)?;
         let local = path.local().expect("an address");
         let mut config = Config::new(username, password);
         config.transport = transport;
+        config.wanted = Wanted::One(family, Port::Any);
         let client = Client::new(config, local, server, rand::random(), now()).expect("short names");
         let mut leg = Self { client, path };
         let relayed = leg
             .until(|event| match event {
-                Event::Allocated(allocated) => Some(Ok(allocated.v4.expect("it was asked for"))),
+                Event::Allocated(allocated) => Some(Ok(allocated.relayed(family).expect("it was asked for"))),
                 Event::Refused { why, .. } => Some(Err(why)),
                 _ => None,
             })

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -18,6 +18,7 @@ const PREFIX: &str = "stunner-cluster-";
 
 /// The gateway of every pod, as some container networks have it.
 const GATEWAY: &str = "169.254.1.1";
+const GATEWAY_V6: &str = "fe80::1";
 
 /// The one address of the Services.
 pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -40,6 +41,12 @@ pub(crate) struct Net {
 pub(crate) struct Pod {
     pub(crate) namespace: String,
     pub(crate) ip: Ipv4Addr,
+}
+
+/// The other address that a pod has.
+pub(crate) fn v6(ip: Ipv4Addr) -> Ipv6Addr {
+    let [.., last] = ip.octets();
+    Ipv6Addr::new(0xFD00, 0x244, 0, 0, 0, 0, 0, last.into())
 }
 
 impl Net {
@@ -73,7 +80,10 @@ impl Net {
         ] {
             ip(&command).expect("a link");
         }
-        net.inside("router", || fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("it forwards"));
+        net.inside("router", || {
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("it forwards");
+            fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("it forwards");
+        });
         Some(net)
     }
 
@@ -100,17 +110,21 @@ impl Net {
     /// A pod with an address of its own, whose programs find names where [`DNS`] is.
     pub(crate) fn pod(&self, name: &str, address: Ipv4Addr) -> Pod {
         self.namespace(name).expect("a namespace");
-        let (router, pod) = (self.name("router"), self.name(name));
+        let (router, pod, address_v6) = (self.name("router"), self.name(name), v6(address));
         for command in [
             format!("-n {router} link add {name} type veth peer name eth0 netns {pod}"),
             format!("-n {router} addr add {GATEWAY}/32 dev {name}"),
+            format!("-n {router} addr add {GATEWAY_V6}/64 dev {name} nodad"),
             format!("-n {router} link set {name} up"),
             format!("-n {pod} addr add {address}/32 dev eth0"),
+            format!("-n {pod} addr add {address_v6}/128 dev eth0 nodad"),
             format!("-n {pod} link set eth0 up"),
             format!("-n {pod} link set lo up"),
             format!("-n {pod} route add {GATEWAY} dev eth0 scope link"),
             format!("-n {pod} route add default via {GATEWAY}"),
+            format!("-n {pod} route add default via {GATEWAY_V6} dev eth0"),
             format!("-n {router} route add {address}/32 dev {name}"),
+            format!("-n {router} route add {address_v6}/128 dev {name}"),
         ] {
             ip(&command).expect("a link");
         }

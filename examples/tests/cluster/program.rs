@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::net::{DNS, Net, Pod};
+use crate::net::{DNS, Net, Pod, v6};
 
 /// A running program; it is killed when this is dropped.
 pub(crate) struct Program {
@@ -165,7 +165,8 @@ impl Dns {
 
     /// These are the replicas from now on.
     pub(crate) fn set(&self, replicas: &[Ipv4Addr]) {
-        let line = |ip: &Ipv4Addr| format!("{ip} stunner-replicas.default.svc.cluster.local\n");
+        let name = "stunner-replicas.default.svc.cluster.local";
+        let line = |&ip: &Ipv4Addr| format!("{ip} {name}\n{} {name}\n", v6(ip));
         fs::write(&self.hosts, replicas.iter().map(line).collect::<String>()).expect("a file");
         self.program.signal("HUP");
     }
