@@ -21,6 +21,8 @@ mod cluster;
 mod driver;
 #[path = "cluster/leg.rs"]
 mod leg;
+#[path = "cluster/mount.rs"]
+mod mount;
 #[path = "cluster/net.rs"]
 mod net;
 #[path = "cluster/program.rs"]
@@ -93,7 +95,7 @@ fn scale_down(cluster: &mut Cluster, calls: &mut Vec<Call>) {
     assert!(during.len() == 10 && !during.iter().any(|call| ending.iter().any(|&ip| call.uses(ip))));
     calls.extend(during);
     rules::route(&cluster.net, &ending);
-    assert_eq!(refused(cluster), Some(508));
+    assert_eq!(allocate(cluster, &cluster.server()), Err(508));
     cluster.route();
 
     let drained = calls.extract_if(.., |call| ending.iter().any(|&ip| call.uses(ip))).collect();
@@ -146,12 +148,12 @@ fn ended(cluster: &mut Cluster, wanted: usize) -> usize {
     ended
 }
 
-/// The code that a new client is refused with.
-fn refused(cluster: &Cluster) -> Option<u16> {
-    let server = cluster.server();
+/// The relayed address that a new client gets, or the code that it is refused with.
+fn allocate(cluster: &Cluster, server: &Server) -> Result<SocketAddr, u16> {
+    let server = server.clone();
     let allocated = cluster.outside.spawn(async move { Leg::allocate(&server, Kind::UDP).await });
-    let refused = cluster.outside.block_on(allocated).expect("it does not panic").err();
-    refused.and_then(|why| why.code())
+    let allocated = cluster.outside.block_on(allocated).expect("it does not panic");
+    allocated.map(|(_, relayed)| relayed).map_err(|why| why.code().unwrap_or_default())
 }
 
 /// Opens a channel to a peer and sends something: the code it is refused with, or whether it came back.
@@ -211,6 +213,73 @@ fn what_a_server_would_let_pass_the_network_policy_denies() {
 
     rules::allow(&cluster.net, [10, 244, 0, 4].into(), 50_000);
     assert_eq!(ask(), Ok(true));
+}
+
+#[test]
+fn a_replica_that_ends_lives_sends_clients_elsewhere_and_ends_at_once_at_a_second_signal() {
+    let alternate = [("STUNNER_ALTERNATE_SERVER", "10.244.0.12:3478")];
+    let Some(mut cluster) = Cluster::start("ends", 2, &alternate, &[]) else { return };
+    let calls = cluster.call("kept", 5);
+    cluster.terminate(1);
+    let ends = &mut cluster.ending[0];
+    ends.says("draining: no new allocations");
+    assert_eq!(
+        (ends.status(&cluster.net, "/live"), ends.status(&cluster.net, "/ready")),
+        (Some(200), Some(503))
+    );
+
+    rules::route(&cluster.net, &[cluster.ending[0].pod.ip]);
+    let relayed = allocate(&cluster, &cluster.server()).expect("the other replica takes it");
+    assert_eq!(relayed.ip(), cluster.replicas[0].pod.ip);
+    assert_eq!(cluster.going_on(&calls), 5);
+
+    let ends = &mut cluster.ending[0];
+    ends.signal("TERM");
+    assert!(ends.ended().success());
+    ends.says("a second signal");
+}
+
+#[test]
+fn a_replica_may_stay_ready_while_it_ends() {
+    let ready = [("STUNNER_READY_WHILE_DRAINING", "1")];
+    let Some(mut cluster) = Cluster::start("ready", 2, &ready, &[]) else { return };
+    let _calls = cluster.call("kept", 1);
+    cluster.terminate(1);
+    cluster.ending[0].says("draining: no new allocations");
+
+    assert_eq!(cluster.ending[0].status(&cluster.net, "/ready"), Some(200));
+}
+
+#[test]
+fn secrets_and_addresses_change_while_calls_go_on() {
+    let Some(mut cluster) = Cluster::start("changes", 2, &[("STUNNER_ROTATION_DELAY", "1")], &[]) else {
+        return;
+    };
+    let calls = cluster.call("kept", 5);
+    let old = cluster.server();
+
+    cluster.mounts.secret.change(&[("STUNNER_SHARED_SECRET", "another secret")]);
+    cluster.replicas.iter().for_each(|replica| replica.says("credentials have changed"));
+    cluster.web.says("clients are given the new credentials");
+
+    let new = cluster.server();
+    let made = |secret: &str| stunner_auth::password(&new.username, &secret.into()).expose() == new.password;
+    assert!(made("another secret") && !made("a secret of this test"));
+    assert!(allocate(&cluster, &old).is_ok() && allocate(&cluster, &new).is_ok());
+    let username = "4102444800".to_owned();
+    let password = stunner_auth::password(&username, &"a secret of this test".into()).expose().to_owned();
+    assert_eq!(allocate(&cluster, &Server { username, password, ..new }), Err(401));
+
+    cluster.mounts.config.change(&[("STUNNER_PUBLIC_PORT", "port")]);
+    cluster.web.says("a changed configuration is no good");
+    assert_eq!(cluster.server().address.port(), 3478);
+    cluster.mounts.config.change(&[("STUNNER_PUBLIC_PORT", "30478")]);
+    let told = |port| {
+        thread::sleep(Duration::from_millis(100));
+        cluster.server().address.port() == port
+    };
+    assert!((0..100).any(|_| told(30_478)));
+    assert_eq!(cluster.going_on(&calls), 5);
 }
 
 #[test]

@@ -1,11 +1,6 @@
 //! The tutorial's deployment: replicas, the page, their Services, their configuration.
 
-use std::{
-    fs,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use stunner_relay::Transport;
@@ -15,6 +10,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use crate::{
     call::Call,
     leg::Kind,
+    mount::Mount,
     net::{Net, PUBLIC, Pod, WEB},
     program::{Dns, Program, binary},
     rules,
@@ -32,22 +28,20 @@ pub(crate) struct Cluster {
     /// Those that end.
     pub(crate) ending: Vec<Program>,
     dns: Dns,
-    web: Program,
+    pub(crate) web: Program,
     certificate: CertificateDer<'static>,
     /// What replicas are told besides.
     arguments: Vec<&'static str>,
     next: u8,
-    directory: Directory,
+    pub(crate) mounts: Mounts,
     pub(crate) net: Net,
 }
 
-/// The mounted ConfigMap and Secrets.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// What is mounted.
+pub(crate) struct Mounts {
+    pub(crate) config: Mount,
+    pub(crate) secret: Mount,
+    keys: Mount,
 }
 
 impl Cluster {
@@ -60,14 +54,12 @@ impl Cluster {
     ) -> Option<Self> {
         let net = Net::new(name)?;
         rules::set_up(&net);
-        let path = std::env::temp_dir().join(format!("stunner-cluster-{name}-{}", std::process::id()));
-        let directory = Directory(path);
-        let certificate = configure(&directory.0, variables);
-        let dns = Dns::start(&net, &directory.0);
-        let pod = net.pod("web", WEB);
-        let key = |name: &str| directory.0.join("keys").join(name).display().to_string();
+        let (mounts, certificate) = Mounts::new(name, variables);
+        let dns = Dns::start(&net);
+        let key = |name: &str| mounts.keys.path().join(name).display().to_string();
         let (crt, key) = (key("server.crt"), key("server.key"));
-        let web = run(&pod, &directory.0, &["--no-turn", "--tls-cert", &crt, "--tls-key", &key]);
+        let pod = net.pod("web", WEB);
+        let web = mounts.run(&pod, &["--no-turn", "--tls-cert", &crt, "--tls-key", &key]);
         let entrance = net.entrance("outside");
         let outside = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -84,7 +76,7 @@ impl Cluster {
             certificate,
             arguments: arguments.to_vec(),
             next: 10,
-            directory,
+            mounts,
             net,
         };
         cluster.add(replicas);
@@ -101,7 +93,7 @@ impl Cluster {
             let pod = self.net.pod(&format!("stunner-{}", self.next), Ipv4Addr::new(10, 244, 0, self.next));
             rules::label(&self.net, pod.ip);
             let arguments = ["--no-signaling", "--relay-peers", "stunner-replicas", "--drain-timeout", "120"];
-            self.replicas.push(run(&pod, &self.directory.0, &[&arguments, &self.arguments[..]].concat()));
+            self.replicas.push(self.mounts.run(&pod, &[&arguments, &self.arguments[..]].concat()));
         }
         self.publish();
         for replica in &mut self.replicas[before..] {
@@ -190,10 +182,10 @@ impl Cluster {
 
     /// TURN over UDP, as a user is told.
     pub(crate) fn server(&self) -> Server {
-        let certificate = self.certificate.clone();
+        let (certificate, name) = (self.certificate.clone(), format!("somebody-{}", rand::random::<u64>()));
         let asked = self
             .outside
-            .spawn(async { User::register("somebody", certificate).await.server(Transport::Udp) });
+            .spawn(async move { User::register(&name, certificate).await.server(Transport::Udp) });
         self.outside.block_on(asked).expect("the page answers")
     }
 
@@ -211,33 +203,37 @@ pub(crate) fn packets(calls: &[Call]) -> (u64, u64) {
     calls.iter().flat_map(Call::counts).fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
 }
 
-/// Writes what Kubernetes would mount, and returns the page's certificate.
-fn configure(directory: &Path, variables: &[(&str, &str)]) -> CertificateDer<'static> {
-    let public = PUBLIC.to_string();
-    let config =
-        [("STUNNER_PUBLIC_ADDR", &*public), ("STUNNER_PUBLIC_PORT", "3478"), ("STUNNER_PORT", "3478")];
-    let config = config
-        .iter()
-        .chain(&[("STUNNER_TRANSPORT_TCP_ENABLE", "1"), ("STUNNER_HEALTH_ADDR", "0.0.0.0:8086")]);
-    let secret = [("STUNNER_AUTH_TYPE", "longterm"), ("STUNNER_SHARED_SECRET", "a secret of this test")];
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed([HOST.to_owned(), public.clone()]).expect("a certificate");
-    let (pem, key) = (cert.pem(), signing_key.serialize_pem());
-    let keys = [("server.crt", &*pem), ("server.key", &*key)];
-    let files = config.chain(variables).map(|file| ("config", file));
-    for (mounted, (name, value)) in
-        files.chain(secret.iter().map(|file| ("secret", file))).chain(keys.iter().map(|file| ("keys", file)))
-    {
-        fs::create_dir_all(directory.join(mounted)).expect("a directory");
-        fs::write(directory.join(mounted).join(name), value).expect("a file");
+impl Mounts {
+    /// Also returns the page's certificate.
+    fn new(name: &str, variables: &[(&str, &str)]) -> (Self, CertificateDer<'static>) {
+        let public = PUBLIC.to_string();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([HOST.to_owned(), public.clone()]).expect("a certificate");
+        let mount = |kind: &str, files: &[(&str, &str)]| {
+            let unique = format!("stunner-cluster-{name}-{kind}-{}", std::process::id());
+            Mount::new(std::env::temp_dir().join(unique), files)
+        };
+        let config = [
+            ("STUNNER_PUBLIC_ADDR", &*public),
+            ("STUNNER_PUBLIC_PORT", "3478"),
+            ("STUNNER_PORT", "3478"),
+            ("STUNNER_TRANSPORT_TCP_ENABLE", "1"),
+            ("STUNNER_HEALTH_ADDR", "0.0.0.0:8086"),
+        ];
+        let secret = [("STUNNER_AUTH_TYPE", "longterm"), ("STUNNER_SHARED_SECRET", "a secret of this test")];
+        let keys = [("server.crt", &*cert.pem()), ("server.key", &*signing_key.serialize_pem())];
+        let mounts = Self {
+            config: mount("config", &[&config, variables].concat()),
+            secret: mount("secret", &secret),
+            keys: mount("keys", &keys),
+        };
+        (mounts, cert.der().clone())
     }
-    cert.der().clone()
-}
 
-/// Starts one half of the program with the mounted configuration.
-fn run(pod: &Pod, directory: &Path, arguments: &[&str]) -> Program {
-    let path = |name: &str| directory.join(name).display().to_string();
-    let (config, secret) = (path("config"), path("secret"));
-    let arguments = [arguments, &["--config-dir", &config, "--config-dir", &secret]].concat();
-    Program::start(pod, &binary(), &arguments, &[])
+    /// Starts one half of the program with what is mounted.
+    fn run(&self, pod: &Pod, arguments: &[&str]) -> Program {
+        let dirs = [&self.config, &self.secret].map(|mount| mount.path().display().to_string());
+        let dirs = ["--config-dir", &dirs[0], "--config-dir", &dirs[1]];
+        Program::start(pod, &binary(), &[arguments, &dirs].concat())
+    }
 }

@@ -144,7 +144,7 @@ impl Leg {
     pub(crate) async fn send(&mut self, data: &[u8], peer: SocketAddr) {
         if let Ok(frame) = self.client.send(data, peer) {
             let frame = frame.to_vec();
-            self.path.send(&frame).await;
+            self.path.send(&frame, self.client.five_tuple().server).await;
         }
     }
 
@@ -187,13 +187,13 @@ impl Leg {
         self.client.handle_timeout(now());
         let mut buffer = [0; MAX_REQUEST];
         while let Some(transmit) = self.client.poll_transmit(now(), &mut buffer) {
-            self.path.send(&buffer[..transmit.len]).await;
+            self.path.send(&buffer[..transmit.len], transmit.to).await;
         }
         let until = self.client.poll_timeout().map_or(until, |at| at.min(until));
         let server = self.client.five_tuple().server;
         tokio::select! {
-            packet = self.path.receive() => {
-                let received = self.client.handle_input(&packet, server, now())?;
+            (packet, from) = self.path.receive() => {
+                let received = self.client.handle_input(&packet, from.unwrap_or(server), now())?;
                 Some(received.data.to_vec())
             }
             () = sleep_until(until.into()) => None,
@@ -204,9 +204,7 @@ impl Leg {
 impl Path {
     async fn open(server: SocketAddr, transport: Transport) -> io::Result<Self> {
         if transport == Transport::Udp {
-            let socket = UdpSocket::bind("0.0.0.0:0").await?;
-            socket.connect(server).await?;
-            Ok(Self::Udp(socket))
+            UdpSocket::bind("0.0.0.0:0").await.map(Self::Udp)
         } else {
             let stream = TcpStream::connect(server).await?;
             stream.set_nodelay(true)?;
@@ -222,22 +220,23 @@ impl Path {
     }
 
     /// An error is a packet that is lost, as the client will notice.
-    async fn send(&mut self, packet: &[u8]) {
+    async fn send(&mut self, packet: &[u8], to: SocketAddr) {
         match self {
-            Self::Udp(socket) => drop(socket.send(packet).await),
+            Self::Udp(socket) => drop(socket.send_to(packet, to).await),
             Self::Tcp(stream, _) => drop(stream.write_all(packet).await),
         }
     }
 
-    /// The next packet; none ever, where the connection is gone. What was read stays if the caller does not wait.
-    async fn receive(&mut self) -> Vec<u8> {
+    /// The next packet, and whom a datagram is from; none ever, where the connection is gone. What was read stays if the
+    /// caller does not wait.
+    async fn receive(&mut self) -> (Vec<u8>, Option<SocketAddr>) {
         match self {
             Self::Udp(socket) => {
                 let mut buffer = vec![0; 2048];
                 loop {
-                    if let Ok(len) = socket.recv(&mut buffer).await {
+                    if let Ok((len, from)) = socket.recv_from(&mut buffer).await {
                         buffer.truncate(len);
-                        return buffer;
+                        return (buffer, Some(from));
                     }
                 }
             }
@@ -246,7 +245,7 @@ impl Path {
                     && pending.len() >= len
                 {
                     let rest = pending.split_off(len);
-                    return std::mem::replace(pending, rest);
+                    return (std::mem::replace(pending, rest), None);
                 }
                 match stream.read_buf(pending).await {
                     Ok(1..) => {}

@@ -22,14 +22,13 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts a program in a pod.
-    pub(crate) fn start(pod: &Pod, program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(pod: &Pod, program: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &pod.namespace])
             .arg(program)
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -44,6 +43,11 @@ impl Program {
     /// What it has said so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("it is free").clone()
+    }
+
+    /// The status of its health endpoint, as the kubelet gets it.
+    pub(crate) fn status(&self, net: &Net, path: &str) -> Option<u16> {
+        net.inside("router", || status(self.pod.ip, path))
     }
 
     /// Waits until it says so.
@@ -83,7 +87,7 @@ impl Program {
         let ip = self.pod.ip;
         for _ in 0..600 {
             assert!(!self.has_ended(), "{ip}: {}", self.log());
-            if net.inside("router", || status(ip, "/ready")) == Some(200) {
+            if self.status(net, "/ready") == Some(200) {
                 return;
             }
             thread::sleep(Duration::from_millis(50));
@@ -114,7 +118,7 @@ fn keep(output: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
 }
 
 /// The status of a health endpoint.
-pub(crate) fn status(ip: Ipv4Addr, path: &str) -> Option<u16> {
+fn status(ip: Ipv4Addr, path: &str) -> Option<u16> {
     let patience = Duration::from_secs(1);
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((ip, 8086)), patience).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
@@ -140,10 +144,10 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    pub(crate) fn start(net: &Net, directory: &Path) -> Self {
-        let hosts = directory.join("hosts");
-        fs::write(&hosts, "").expect("a file");
+    pub(crate) fn start(net: &Net) -> Self {
         let pod = net.pod("dns", DNS);
+        let hosts = std::env::temp_dir().join(format!("{}-hosts", pod.namespace));
+        fs::write(&hosts, "").expect("a file");
         let (listen, hosts_file) =
             (format!("--listen-address={DNS}"), format!("--addn-hosts={}", hosts.display()));
         let arguments = [
@@ -160,7 +164,7 @@ impl Dns {
             &listen,
             &hosts_file,
         ];
-        Self { program: Program::start(&pod, Path::new("dnsmasq"), &arguments, &[]), hosts }
+        Self { program: Program::start(&pod, Path::new("dnsmasq"), &arguments), hosts }
     }
 
     /// These are the replicas from now on.
@@ -169,5 +173,11 @@ impl Dns {
         let line = |&ip: &Ipv4Addr| format!("{ip} {name}\n{} {name}\n", v6(ip));
         fs::write(&self.hosts, replicas.iter().map(line).collect::<String>()).expect("a file");
         self.program.signal("HUP");
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.hosts);
     }
 }
