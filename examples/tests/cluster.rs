@@ -32,7 +32,7 @@ mod rules;
 #[path = "cluster/signaling.rs"]
 mod signaling;
 
-use call::Call;
+use call::{Call, Counts};
 use chromium::Chromium;
 use cluster::{Cluster, packets};
 use driver::Browser;
@@ -42,7 +42,7 @@ use signaling::Server;
 
 /// Says how many calls are kept, and what they have lost so far.
 fn report(what: &str, kept: usize, calls: &[Call]) {
-    let (received, lost) = packets(calls);
+    let Counts { received, lost } = packets(calls);
     println!("{what}: {kept} of {} calls go on; packets received {received}, lost {lost}", calls.len());
 }
 

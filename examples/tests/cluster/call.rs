@@ -24,6 +24,13 @@ pub(crate) struct Call {
     _users: [User; 2],
 }
 
+/// Packets of one side.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+}
+
 /// One side of it.
 pub(crate) struct Side {
     pub(crate) relayed: SocketAddr,
@@ -61,11 +68,11 @@ impl Call {
     }
 
     /// What both sides have received and missed.
-    pub(crate) fn counts(&self) -> [(u64, u64); 2] {
-        let counts = |side: &Side| {
-            (side.seen.received.load(Ordering::Relaxed), side.seen.lost.load(Ordering::Relaxed))
-        };
-        [counts(&self.legs[0]), counts(&self.legs[1])]
+    pub(crate) fn counts(&self) -> [Counts; 2] {
+        self.legs.each_ref().map(|side| Counts {
+            received: side.seen.received.load(Ordering::Relaxed),
+            lost: side.seen.lost.load(Ordering::Relaxed),
+        })
     }
 
     /// Whether a replica carries it.

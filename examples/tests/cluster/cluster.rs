@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::{
-    call::Call,
+    call::{Call, Counts},
     leg::Kind,
     mount::Mount,
     net::{Net, PUBLIC, Pod, WEB},
@@ -174,10 +174,10 @@ impl Cluster {
         let counts = || calls.iter().map(Call::counts).collect::<Vec<_>>();
         let before = counts();
         std::thread::sleep(WATCH);
-        let goes_on = |(before, after): (&[(u64, u64); 2], &[(u64, u64); 2])| {
-            before.iter().zip(after).all(|(before, after)| after.0 >= before.0 + 10)
+        let goes_on = |before: &[Counts; 2], after: &[Counts; 2]| {
+            before.iter().zip(after).all(|(before, after)| after.received >= before.received + 10)
         };
-        before.iter().zip(&counts()).filter(|&pair| goes_on(pair)).count()
+        before.iter().zip(&counts()).filter(|(before, after)| goes_on(before, after)).count()
     }
 
     /// TURN over UDP, as a user is told.
@@ -199,8 +199,12 @@ impl Cluster {
 }
 
 /// Packets that arrived and that did not, of all these calls.
-pub(crate) fn packets(calls: &[Call]) -> (u64, u64) {
-    calls.iter().flat_map(Call::counts).fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+pub(crate) fn packets(calls: &[Call]) -> Counts {
+    let add = |sum: Counts, side: Counts| Counts {
+        received: sum.received + side.received,
+        lost: sum.lost + side.lost,
+    };
+    calls.iter().flat_map(Call::counts).fold(Counts { received: 0, lost: 0 }, add)
 }
 
 impl Mounts {
