@@ -77,6 +77,12 @@ impl Web {
         hosts.map(|host| format!("{scheme}://{host}/")).collect()
     }
 
+    /// What it listens on.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where a phone finds the page.
     pub(crate) fn url_for_others(&self) -> Option<String> {
         self.place.url()
@@ -240,9 +246,14 @@ where
 const FILES: &[(&str, &str, &str)] = &[
     ("", "text/html; charset=utf-8", include_str!("static/index.html")),
     ("call.js", "text/javascript; charset=utf-8", include_str!("static/call.js")),
+    ("devices.js", "text/javascript; charset=utf-8", include_str!("static/devices.js")),
     ("media.js", "text/javascript; charset=utf-8", include_str!("static/media.js")),
+    ("peer.js", "text/javascript; charset=utf-8", include_str!("static/peer.js")),
     ("stats.js", "text/javascript; charset=utf-8", include_str!("static/stats.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("static/ticker.js")),
+    ("view.js", "text/javascript; charset=utf-8", include_str!("static/view.js")),
+    ("wire.js", "text/javascript; charset=utf-8", include_str!("static/wire.js")),
+    ("layout.css", "text/css; charset=utf-8", include_str!("static/layout.css")),
     ("style.css", "text/css; charset=utf-8", include_str!("static/style.css")),
 ];
 

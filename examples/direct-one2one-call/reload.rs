@@ -67,7 +67,7 @@ impl Reload {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error, "the configuration cannot be read; the one before stays in effect")
+                tracing::warn!(error, "the configuration cannot be read; the one before stays in effect");
             }
         }
         if let Some((auth, _)) = self.next.take_if(|(_, at)| *at <= Instant::now()) {

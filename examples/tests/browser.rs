@@ -8,8 +8,18 @@ mod chromium;
 mod driver;
 #[path = "browser/firefox.rs"]
 mod firefox;
+#[path = "browser/lobby.rs"]
+mod lobby;
+#[path = "browser/look.rs"]
+mod look;
+#[path = "browser/network.rs"]
+mod network;
 #[path = "browser/program.rs"]
 mod program;
+#[path = "browser/proxy.rs"]
+mod proxy;
+#[path = "browser/signaling.rs"]
+mod signaling;
 
 use chromium::Chromium;
 use driver::{Browser, Page};
@@ -30,12 +40,32 @@ struct Pair<B> {
 impl<B: Browser> Pair<B> {
     async fn start(environment: &[(&str, &str)]) -> Self {
         let program = Program::start(environment);
+        let url = program.url.clone();
+        Self::open(program, "", &url).await
+    }
+
+    /// Alice takes the page from `url`, bob from the program itself; a script of the test's runs before theirs.
+    async fn open(program: Program, script: &str, url: &str) -> Self {
         let browser = B::start().await;
-        let bob = browser.open(&format!("{}?name=bob&register=1&media=test", program.url)).await;
+        let bob =
+            browser.open_after(script, &format!("{}?name=bob&register=1&media=test", program.url)).await;
         browser.until(&bob, "window.call.state().registered").await;
-        let alice = browser.open(&format!("{}?name=alice&peer=bob&register=1", program.url)).await;
+        let alice = browser.open_after(script, &format!("{url}?name=alice&peer=bob&register=1")).await;
         browser.until(&alice, "window.call.state().registered").await;
         Self { browser, alice, bob, _program: program }
+    }
+
+    /// Waits until ten more pictures have come.
+    async fn moves(&self, page: &Page) {
+        self.browser
+            .until(page, "(window.before ??= window.call.state().stats.framesDecoded, window.call.state().stats.framesDecoded > window.before + 10 && (delete window.before, true))")
+            .await;
+    }
+
+    /// Hangs up at one page, and waits until the other knows.
+    async fn hang_up(&self, from: &Page, other: &Page) {
+        self.press(from, "terminate").await;
+        self.browser.until(other, "window.call.state().call === 'none'").await;
     }
 
     async fn press(&self, page: &Page, id: &str) {

@@ -14,6 +14,15 @@ use crate::options::Options;
 
 /// Settings of a program without TURN of its own.
 pub(crate) fn settings(uri: &str, state_dir: &Path) -> Settings {
+    made(uri, state_dir, &[("STUNNER_PUBLIC_ADDR", "203.0.113.1")])
+}
+
+/// The same with an environment, on a port of its own.
+pub(crate) fn settings_with(variables: &[(&str, &str)]) -> Settings {
+    made("http://127.0.0.1:0/", &std::env::temp_dir(), variables)
+}
+
+fn made(uri: &str, state_dir: &Path, variables: &[(&str, &str)]) -> Settings {
     let options = Options::parse_from([
         "direct-one2one-call".as_ref(),
         "--no-turn".as_ref(),
@@ -22,7 +31,7 @@ pub(crate) fn settings(uri: &str, state_dir: &Path) -> Settings {
         "--state-dir".as_ref(),
         state_dir.as_os_str(),
     ]);
-    let environment: Environment = [("STUNNER_PUBLIC_ADDR", "203.0.113.1")].into_iter().collect();
+    let environment: Environment = variables.iter().copied().collect();
     Settings::new(options, &environment).expect("good settings")
 }
 
@@ -34,7 +43,7 @@ async fn started(uri: &str, state_dir: &Path) -> (Web, watch::Sender<bool>) {
 }
 
 /// Everything that comes back for one request.
-async fn answer(to: impl Into<SocketAddr>, request: &str) -> String {
+pub(crate) async fn answer(to: impl Into<SocketAddr>, request: &str) -> String {
     let mut stream = TcpStream::connect(to.into()).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut answer = String::new();

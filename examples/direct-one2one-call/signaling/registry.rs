@@ -237,11 +237,12 @@ impl Registry {
         if callee == id {
             return Err("You cannot call yourself".to_owned());
         }
-        let Some(session) = self.sessions.get(&callee).filter(|session| session.call == Call::None) else {
-            return Err(format!("User {to} is busy"));
-        };
-        if session.outbox.is_none() {
+        let session = self.sessions.get(&callee);
+        if session.is_some_and(|session| session.outbox.is_none()) {
             return Err(format!("User {to} has just lost the connection: try again in a moment"));
+        }
+        if session.is_none_or(|session| session.call != Call::None) {
+            return Err(format!("User {to} is busy"));
         }
         self.set_call(id, Call::Placed(callee));
         self.set_call(callee, Call::Ringing(id));

@@ -19,10 +19,13 @@ use tokio_rustls::{
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::{
-    https::{self, tests::settings},
+    https::{self, tests::settings, tests::settings_with},
     ice::Ice,
     options::Settings,
 };
+
+mod events;
+mod extended;
 
 /// A server on a port of its own, without TURN.
 struct Server {
@@ -43,6 +46,30 @@ impl Server {
         let url = web.urls().remove(0);
         let address = url.split("//").nth(1).expect("an address").trim_end_matches('/').to_owned();
         Self { address, stop, web }
+    }
+
+    /// How many users there are.
+    async fn registered(&self) -> usize {
+        let answer = https::tests::answer(
+            self.web.address(),
+            "GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        let (_, json) = answer.split_once("\r\n\r\n").expect("a body");
+        let stats: Value = serde_json::from_str(json).expect("JSON");
+        stats["users"].as_u64().and_then(|users| users.try_into().ok()).expect("a number")
+    }
+
+    /// Waits until the server knows that a user's connection is lost.
+    async fn away(&self, name: &str) {
+        let mut caller = self.user("caller").await;
+        loop {
+            caller.send(json!({ "id": "call", "to": name, "sdpOffer": "" })).await;
+            let why = caller.next().await["message"].clone();
+            if why.as_str().is_some_and(|why| why.contains("lost the connection")) {
+                return;
+            }
+        }
     }
 
     async fn client(&self) -> Client<TcpStream> {
@@ -92,7 +119,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     async fn send(&mut self, message: Value) {
-        self.raw(Message::text(message.to_string())).await;
+        self.try_send(message).await.expect("it is sent");
+    }
+
+    async fn try_send(&mut self, message: Value) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+        self.0.send(Message::text(message.to_string())).await
     }
 
     async fn raw(&mut self, message: Message) {

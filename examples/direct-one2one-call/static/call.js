@@ -1,83 +1,47 @@
-// The call: registration, signaling, and one RTCPeerConnection at a time.
+// The call: registration, signaling, and one peer at a time.
 
+import * as devices from "./devices.js";
 import * as media from "./media.js";
+import { Peer } from "./peer.js";
 import * as stats from "./stats.js";
+import * as view from "./view.js";
+import { Wire } from "./wire.js";
 
 const RING = 45_000;
-const TITLE = document.title;
-const $ = (id) => document.getElementById(id);
+const { $, log, notice, status } = view;
 const query = new URLSearchParams(location.search);
 
 /** What is going on. `call`: none, calling, ringing or running. */
-const state = { socket: null, name: "", registered: false, wanted: false, retry: 0, ice: null, call: "none", peer: "", offer: null, early: [], connection: null, local: null, test: false, last: null, stop: [] };
+const state = { name: "", registered: false, wanted: false, retry: 0, resume: null, ice: null, call: "none", peer: "", offer: null, early: [], link: null, local: null, test: false, last: null, stop: [] };
 
-// A stable view for automation.
-window.call = { state: () => ({ registered: state.registered, call: state.call, peer: state.peer, test: state.test, stats: state.last }), socket: () => state.socket };
-
-function log(text, error = false) {
-  const line = document.createElement("li");
-  const time = document.createElement("time");
-  time.textContent = new Date().toLocaleTimeString();
-  line.append(time, text);
-  line.classList.toggle("error", error);
-  $("console").append(line);
-  while ($("console").children.length > 200) $("console").firstChild.remove();
-  $("console").scrollTop = $("console").scrollHeight;
-}
-
-function notice(text) {
-  $("notice").textContent = text ?? "";
-  $("notice").hidden = !text;
-  if (text) log(text, true);
-}
-
-function status(text, registration) {
-  $("status").textContent = text;
-  document.body.dataset.registration = registration;
-  refresh();
-}
-
-/** Shows the state: what can be pressed, and what the stage says. */
-function refresh() {
-  document.body.dataset.call = state.call;
-  $("register").disabled = state.socket?.readyState !== WebSocket.OPEN || state.call !== "none";
-  $("call").disabled = !state.registered || state.call !== "none";
-  $("terminate").disabled = state.call === "none";
-  $("name").disabled = $("peer").disabled = state.call !== "none";
-  $("ringing").hidden = state.call !== "ringing" || !state.offer;
-  $("self").hidden = !state.local;
-  const hints = { none: state.registered ? "Ready. Type a name and call." : "Register a name, then call somebody.", calling: `Calling ${state.peer}…`, ringing: state.offer ? "" : "Connecting…", running: "" };
-  $("hint").textContent = hints[state.call];
-  document.title = state.call === "ringing" && state.offer ? `☎ ${state.peer} is calling` : TITLE;
-}
-
-// Signaling
-
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/one2one`);
-  state.socket = socket;
-  socket.onopen = () => {
-    state.retry = 0;
+const wire = new Wire({
+  opened(kind) {
+    document.body.dataset.wire = kind;
+    if (kind !== "WebSocket") log("This browser opens no WebSocket here: messages go by POST and EventSource.");
     status("Not registered", "none");
-    if (state.wanted) register();
-  };
-  socket.onmessage = ({ data }) => receive(JSON.parse(data)).catch((error) => fail(`Something went wrong: ${error.message}`));
-  socket.onclose = () => {
-    if (state.socket !== socket) return;
-    const waiting = Math.min(10, 2 ** state.retry) * 1000;
-    state.retry += 1;
+    if (state.resume) wire.send({ id: "resume", token: state.resume });
+    else if (state.wanted) register();
+    refresh();
+  },
+  received: (message) => receive(message).catch((error) => fail(`Something went wrong: ${error.message}`)),
+  lost(wait) {
     state.registered = false;
     status("Connection lost: trying again…", "lost");
-    log(`The connection to the server is lost; next try in ${waiting / 1000} s.`, true);
-    if (state.call !== "none" && state.call !== "running") hangUp("The call was lost with the connection to the server.", false);
-    setTimeout(connect, waiting);
-  };
-}
+    log(`The connection to the server is lost; next try in ${wait} s.`, true);
+    if (state.call !== "none" && state.call !== "running") hangUp("The call was lost with the connection to the server. Call again when it is back.", false);
+    refresh();
+  },
+});
 
-function send(message) {
-  if (state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify(message));
-}
+// A stable view for automation.
+window.call = {
+  state: () => ({ registered: state.registered, call: state.call, peer: state.peer, test: state.test, stats: state.last, awake: devices.isAwake(), user: state.ice?.iceServers?.[0]?.username }),
+  socket: () => wire,
+  connection: () => state.link?.connection,
+};
+
+const refresh = () => view.refresh(state, wire.isOpen);
+const send = (message) => wire.send(message);
 
 function register() {
   const name = $("name").value.trim();
@@ -89,25 +53,64 @@ function register() {
   state.name = name;
   state.wanted = true;
   status("Registering…", "none");
-  send({ id: "register", name });
+  send({ id: "register", name, extended: true });
+}
+
+function registered(iceConfiguration, resume) {
+  state.registered = true;
+  state.retry = 0;
+  state.resume = resume ?? null;
+  state.ice = iceConfiguration ?? {};
+  status(`Registered as ${state.name}`, "registered");
+  refresh();
 }
 
 const handlers = {
-  registerResponse({ response, message, iceConfiguration }) {
+  registerResponse({ response, message, iceConfiguration, resume }) {
     if (response !== "accepted") {
-      state.registered = false;
       // After a lost connection the server may still know the old one for a moment.
-      if (message?.includes("already registered") && state.retry++ < 3 && state.ice) return void setTimeout(register, 2000);
-      state.wanted = false;
+      if (message?.includes("already registered") && state.retry++ < 16 && state.ice) return void setTimeout(register, 2000);
+      state.wanted = state.registered = false;
       status("Not registered", "none");
-      return notice(`Not registered: ${message ?? "the server refused"}`);
+      refresh();
+      return notice(`Not registered: ${message ?? "the server refused"}. ${message?.includes("already registered") ? "Choose another name." : ""}`);
     }
-    state.registered = true;
-    state.ice = iceConfiguration ?? {};
-    status(`Registered as ${state.name}`, "registered");
+    registered(iceConfiguration, resume);
     log(`Registered as ${state.name}. Relay: ${(state.ice.iceServers ?? []).map((server) => server.urls ?? server.url).join(", ") || "none"}`);
     if (!state.ice.iceServers?.length) notice("The server names no relay; calls will not connect. Is STUNNER_PUBLIC_ADDR set?");
-    if (query.get("call") && state.call === "none") place();
+    view.invite(state.name).catch(() => {});
+    const once = query.get("call");
+    query.delete("call");
+    if (once && state.call === "none") placing();
+  },
+
+  async resumeResponse({ response, resume, peer, iceConfiguration }) {
+    if (response !== "accepted") {
+      state.resume = null;
+      log("The server does not know this page any more: it registers anew.", true);
+      return state.wanted ? register() : status("Not registered", "none");
+    }
+    registered(iceConfiguration, resume);
+    log(`Back as ${state.name}.`);
+    if (!peer && state.call === "running") return hangUp(`${state.peer} hung up while the connection was lost.`, false);
+    if (peer && state.call !== "running") return send({ id: "stop" });
+    state.link?.connection.setConfiguration(state.ice);
+    if (state.link && state.link.connection.connectionState !== "connected") await state.link.restart();
+  },
+
+  async iceConfiguration({ iceConfiguration }) {
+    state.ice = iceConfiguration;
+    log("The relay's credentials were renewed.");
+    if (state.call === "running") await state.link.renew(iceConfiguration);
+    else state.link?.connection.setConfiguration(iceConfiguration);
+  },
+
+  users({ users, more }) {
+    view.users(users, more, state.name, (name) => {
+      $("peer").value = name;
+      placing();
+    });
+    refresh();
   },
 
   incomingCall({ from, sdpOffer }) {
@@ -118,20 +121,19 @@ const handlers = {
     log(`${from} is calling.`);
     refresh();
     $("accept").focus();
-    if (query.get("accept")) accept();
+    if (query.get("accept")) accepting();
   },
 
   async callResponse({ response, message, sdpAnswer }) {
     if (state.call !== "calling") return;
     if (response !== "accepted") return hangUp(`${state.peer} did not take the call: ${message ?? "declined"}`, false);
     silence();
-    await state.connection.setRemoteDescription({ type: "answer", sdp: sdpAnswer });
-    await flush();
+    await state.link.answered(sdpAnswer);
     running();
   },
 
   async startCommunication({ sdpAnswer }) {
-    if (sdpAnswer) await state.connection?.setRemoteDescription({ type: "answer", sdp: sdpAnswer });
+    if (sdpAnswer) await state.link?.answered(sdpAnswer);
     running();
   },
 
@@ -140,8 +142,16 @@ const handlers = {
   },
 
   async iceCandidate({ candidate }) {
-    if (!state.connection?.remoteDescription) return void state.early.push(candidate);
-    await state.connection.addIceCandidate(candidate);
+    if (state.link) await state.link.candidate(candidate);
+    else state.early.push(candidate);
+  },
+
+  async restart({ sdpOffer }) {
+    if (state.call === "running") await state.link.restarted(sdpOffer);
+  },
+
+  async restartResponse({ sdpAnswer }) {
+    await state.link?.answered(sdpAnswer);
   },
 
   error({ message }) {
@@ -156,33 +166,35 @@ async function receive(message) {
 
 // The call
 
-async function prepare() {
+/** Opens camera and microphone, and a peer; `polite` is who was called. */
+async function prepare(polite) {
   const opened = await media.open(query.get("media") === "test", state.name);
   if (opened.why) notice(opened.why);
   state.local = opened.stream;
   state.test = opened.test;
-  $("videoInput").srcObject = opened.stream;
-  $("self").classList.toggle("picture", opened.test);
-  const connection = new RTCPeerConnection(state.ice);
-  state.connection = connection;
-  opened.stream.getTracks().forEach((track) => connection.addTrack(track, opened.stream));
-  connection.onicecandidate = ({ candidate }) => candidate?.candidate && send({ id: "onIceCandidate", candidate });
-  connection.onicecandidateerror = ({ url, errorCode, errorText }) => log(`Relay ${url}: ${errorCode} ${errorText}`, true);
-  connection.ontrack = ({ streams }) => ($("videoOutput").srcObject = streams[0]);
-  connection.onicegatheringstatechange = () => {
-    const relayed = connection.localDescription?.sdp.includes("typ relay");
-    if (connection.iceGatheringState === "complete" && state.ice.iceTransportPolicy === "relay" && !relayed) {
-      notice("The relay cannot be reached from this browser. Is its port blocked by a firewall?");
-    }
-  };
-  connection.onconnectionstatechange = () => {
-    if (connection !== state.connection) return;
-    log(`Connection: ${connection.connectionState}`);
-    if (connection.connectionState === "failed") hangUp("No path to the other side: the relay cannot be reached, or the call was cut.");
-  };
+  showSelf();
+  state.link = new Peer(state.ice, opened.stream, polite, {
+    send,
+    log,
+    stream: (remote) => ($("videoOutput").srcObject = remote),
+    unreachable: () => notice("The relay cannot be reached from this browser. Is its port blocked by a firewall?"),
+    changed(connection) {
+      log(`Connection: ${connection}`);
+      if (connection !== "connected" && state.call === "running") wire.probe();
+    },
+    dead: () => hangUp("No path to the other side: the relay cannot be reached, or the call was cut. Check the network and call again."),
+  });
+  for (const candidate of state.early.splice(0)) await state.link.candidate(candidate);
   applySwitches();
   refresh();
-  return connection;
+  $("flip").hidden = opened.test || !(await devices.hasOtherCamera());
+  return state.link;
+}
+
+function showSelf() {
+  const facing = state.local.getVideoTracks()[0]?.getSettings().facingMode;
+  $("videoInput").srcObject = state.local;
+  $("self").classList.toggle("picture", state.test || facing === "environment");
 }
 
 async function place() {
@@ -194,13 +206,11 @@ async function place() {
   notice();
   Object.assign(state, { call: "calling", peer: to, early: [] });
   refresh();
-  const connection = await prepare();
+  const link = await prepare(false);
   if (state.call !== "calling") return;
-  const offer = await connection.createOffer();
-  send({ id: "call", from: state.name, to, sdpOffer: offer.sdp });
   state.stop.push(timer(RING + 2000, () => hangUp(`${to} does not answer.`)));
   log(`Calling ${to}.`);
-  await connection.setLocalDescription(offer);
+  await link.offer((sdpOffer) => send({ id: "call", from: state.name, to, sdpOffer }));
 }
 
 async function accept() {
@@ -209,29 +219,25 @@ async function accept() {
   silence();
   state.offer = null;
   refresh();
-  const connection = await prepare();
+  const link = await prepare(true);
   if (state.call !== "ringing") return;
-  await connection.setRemoteDescription({ type: "offer", sdp: offer });
-  await flush();
-  const answer = await connection.createAnswer();
-  send({ id: "incomingCallResponse", from: state.peer, callResponse: "accept", sdpAnswer: answer.sdp });
-  await connection.setLocalDescription(answer);
+  await link.answer(offer, (sdpAnswer) => send({ id: "incomingCallResponse", from: state.peer, callResponse: "accept", sdpAnswer }));
   running();
 }
+
+const placing = () => place().catch((error) => fail(`The call cannot be placed: ${error.message}`));
+const accepting = () => accept().catch((error) => fail(`The call cannot be taken: ${error.message}`));
 
 function decline(message = "user declined") {
   send({ id: "incomingCallResponse", from: state.peer, callResponse: "reject", message });
   hangUp(message === "no answer" ? `You missed a call of ${state.peer}.` : undefined, false);
 }
 
-async function flush() {
-  for (const candidate of state.early.splice(0)) await state.connection.addIceCandidate(candidate);
-}
-
 function running() {
   state.call = "running";
   log(`In a call with ${state.peer}.`);
-  state.stop.push(stats.watch(state.connection, show));
+  devices.stayAwake(true);
+  state.stop.push(stats.watch(state.link.connection, (summary) => view.show((state.last = summary))));
   refresh();
 }
 
@@ -239,16 +245,14 @@ function running() {
 function hangUp(why, tell = true) {
   if (tell) send({ id: "stop" });
   silence();
-  state.connection?.close();
+  state.link?.close();
   media.close(state.local);
+  devices.stayAwake(false);
   $("videoInput").srcObject = $("videoOutput").srcObject = null;
   if (state.call !== "none") log("The call has ended.");
-  Object.assign(state, { call: "none", offer: null, early: [], connection: null, local: null, last: null });
-  $("route").hidden = true;
-  const none = document.createElement("div");
-  none.className = "none";
-  none.textContent = "No call.";
-  $("stats").replaceChildren(none);
+  Object.assign(state, { call: "none", offer: null, early: [], link: null, local: null, last: null });
+  $("flip").hidden = true;
+  view.show(null);
   notice(why);
   refresh();
 }
@@ -265,22 +269,6 @@ function silence() {
 function timer(after, action) {
   const id = setTimeout(action, after);
   return () => clearTimeout(id);
-}
-
-function show(summary) {
-  state.last = summary;
-  const entries = stats.rows(summary).map(([term, text]) => {
-    const row = document.createElement("div");
-    const dt = document.createElement("dt");
-    const dd = document.createElement("dd");
-    dt.textContent = term;
-    dd.textContent = text;
-    row.append(dt, dd);
-    return row;
-  });
-  $("stats").replaceChildren(...entries);
-  $("route").hidden = summary.local !== "relay";
-  $("route").textContent = `Relayed over ${(summary.relayProtocol ?? "?").toUpperCase()}`;
 }
 
 // Buttons and keys
@@ -301,10 +289,20 @@ for (const id of Object.keys(switches)) {
   };
 }
 
+async function flip() {
+  const { link, local } = state;
+  const track = await devices.flip(local, media.VIDEO);
+  if (state.local !== local) return track.stop();
+  await link.connection.getSenders().find((sender) => sender.track?.kind === "video").replaceTrack(track);
+  showSelf();
+}
+
 $("register").onclick = register;
-$("call").onclick = () => place().catch((error) => fail(`The call cannot be placed: ${error.message}`));
-$("accept").onclick = () => accept().catch((error) => fail(`The call cannot be taken: ${error.message}`));
+$("call").onclick = placing;
+$("accept").onclick = accepting;
 $("decline").onclick = () => decline();
+$("flip").onclick = () => flip().catch((error) => notice(`The other camera cannot be used: ${error.message}`));
+$("notice-close").onclick = () => notice();
 $("terminate").onclick = () => (state.call === "ringing" && state.offer ? decline() : hangUp());
 $("lobby").onsubmit = (event) => event.preventDefault();
 for (const [input, button] of [["name", "register"], ["peer", "call"]]) {
@@ -317,11 +315,16 @@ document.addEventListener("keydown", (event) => {
   const keys = { m: "mute", v: "camera", s: "speaker", Escape: "terminate" };
   if (keys[event.key]) $(keys[event.key]).click();
 });
-addEventListener("pagehide", () => send({ id: "stop" }));
+addEventListener("pagehide", () => wire.send({ id: "leave" }, true));
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+addEventListener("online", () => wire.hurry());
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && wire.hurry());
 
 $("name").value = query.get("name") ?? "";
-$("peer").value = query.get("peer") ?? "";
-state.wanted = Boolean(query.get("register") && query.get("name"));
+// `?peer=bob&call=1` and `?call=bob` call bob.
+$("peer").value = query.get("peer") ?? query.get("call") ?? "";
+state.wanted = Boolean($("name").value && (query.get("register") || query.get("call")));
 refresh();
-connect();
+view.show(null);
+view.invite("").catch(() => {});
 $($("name").value ? "peer" : "name").focus();

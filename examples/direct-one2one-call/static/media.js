@@ -1,6 +1,7 @@
 // Where pictures and sound come from: camera and microphone, or a generated test picture.
 
-const WANTED = { audio: true, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 } } };
+export const VIDEO = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 } };
+const WANTED = { audio: true, video: { ...VIDEO, facingMode: { ideal: "user" } } };
 
 const REASONS = {
   NotAllowedError: "Camera and microphone were refused. Allow them beside the address bar to be seen and heard.",

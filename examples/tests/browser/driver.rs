@@ -10,7 +10,12 @@ pub(crate) trait Browser: Sized {
     async fn start() -> Self;
 
     /// Opens an address in a window of its own.
-    async fn open(&self, url: &str) -> Page;
+    async fn open(&self, url: &str) -> Page {
+        self.open_after("", url).await
+    }
+
+    /// The same, where a script of the test's runs before those of the page.
+    async fn open_after(&self, script: &str, url: &str) -> Page;
 
     /// The value of a JavaScript expression; a promise is awaited.
     async fn value(&self, page: &Page, expression: &str) -> Value;

@@ -80,9 +80,12 @@ impl Browser for Firefox {
         firefox
     }
 
-    async fn open(&self, url: &str) -> Page {
+    async fn open_after(&self, script: &str, url: &str) -> Page {
         let created = self.command("browsingContext.create", json!({ "type": "window" })).await;
         let context = created["context"].as_str().expect("a context").to_owned();
+        let preload =
+            json!({ "functionDeclaration": format!("() => {{ {script} }}"), "contexts": [context] });
+        self.command("script.addPreloadScript", preload).await;
         let params = json!({ "context": context, "url": url, "wait": "complete" });
         self.command("browsingContext.navigate", params).await;
         Page(context)

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::{TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -11,17 +11,36 @@ use std::{
 pub(crate) struct Program {
     child: Child,
     pub(crate) url: String,
+    pub(crate) turn_port: u16,
 }
 
 impl Program {
     /// Starts it with these environment variables, and waits until it says where the page is.
     pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
+        Self::start_at("127.0.0.1", environment, &[])
+    }
+
+    /// The same on another address, with more options.
+    pub(crate) fn start_at(address: &str, environment: &[(&str, &str)], options: &[&str]) -> Self {
+        Self::spawn(Command::new(binary()), address, environment, options)
+    }
+
+    /// The same in a network namespace.
+    pub(crate) fn start_in(namespace: &str, address: &str, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(binary());
+        Self::spawn(command, address, environment, &[])
+    }
+
+    fn spawn(mut command: Command, address: &str, environment: &[(&str, &str)], options: &[&str]) -> Self {
         let state = std::env::temp_dir().join(format!("stunner-rs-test-{}", std::process::id()));
-        let mut child = Command::new(binary())
-            .args(["--as-uri", "https://127.0.0.1:0/", "--turn-address", "127.0.0.1"])
+        let port = free_port();
+        let mut child = command
+            .args(["--as-uri", &format!("https://{address}:0/"), "--turn-address", address])
             .arg("--state-dir")
             .arg(state)
-            .env("STUNNER_PORT", free_port().to_string())
+            .args(options)
+            .env("STUNNER_PORT", port.to_string())
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
@@ -30,7 +49,13 @@ impl Program {
         let url = lines.find_map(|line| line.trim().starts_with("https://").then(|| line.trim().to_owned()));
         // The rest is the log, which must go somewhere.
         std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
-        Self { child, url: url.expect("an address of the page") }
+        Self { child, url: url.expect("an address of the page"), turn_port: port }
+    }
+
+    /// The address and the port of the page.
+    pub(crate) fn web(&self) -> SocketAddr {
+        let host = self.url.trim_start_matches("https://").trim_end_matches('/');
+        host.replace("localhost", "127.0.0.1").parse().expect("an address")
     }
 }
 

@@ -27,7 +27,6 @@ impl Container {
         let workload = manifests.workload(name);
         let directory = mount(manifests, &workload);
         loop {
-            // Somebody else may take the ports in between.
             let (turn, health) = (free_port(), free_port());
             fs::write(directory.join("config/STUNNER_PORT"), turn.to_string()).expect("a file");
             let mut child = command(&workload, &directory, health).spawn().expect("the example is built");
@@ -36,6 +35,10 @@ impl Container {
             if container.says(words) {
                 return container;
             }
+            let mut error = String::new();
+            container.child.stderr.take().expect("an output").read_to_string(&mut error).expect("text");
+            // Somebody else took a port in between.
+            assert!(error.contains("in use"), "{error}");
         }
     }
 
@@ -99,7 +102,7 @@ fn command(workload: &Workload<'_>, directory: &Path, health: u16) -> Command {
     let mut command = Command::new(program::binary());
     command.args(arguments).env_clear().envs(workload.variables());
     command.env("STUNNER_HEALTH_ADDR", format!("127.0.0.1:{health}"));
-    command.current_dir(directory).stdout(Stdio::piped());
+    command.current_dir(directory).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

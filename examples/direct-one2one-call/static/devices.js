@@ -1,0 +1,54 @@
+// The device in the hand: which camera, and a screen that stays on.
+
+let lock = null;
+let wanted = false;
+
+async function hold() {
+  // Browsers give the lock to visible pages only, and take it back when they are hidden.
+  if (!wanted || document.visibilityState !== "visible" || !navigator.wakeLock) return;
+  lock = await navigator.wakeLock.request("screen").catch(() => null);
+  if (!wanted) release();
+}
+
+function release() {
+  lock?.release();
+  lock = null;
+}
+
+document.addEventListener("visibilitychange", hold);
+
+/** Keeps the screen on, until told otherwise. */
+export function stayAwake(awake) {
+  if (wanted === awake) return;
+  wanted = awake;
+  if (awake) hold();
+  else release();
+}
+
+export const isAwake = () => Boolean(lock && !lock.released);
+
+/** Whether there is another camera to turn to. Browsers tell only who was allowed to use one. */
+export async function hasOtherCamera() {
+  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  return devices.filter(({ kind }) => kind === "videoinput").length > 1;
+}
+
+/** Turns to the camera on the other side, or to the next one. Returns the new track, which `stream` has already. */
+export async function flip(stream, video) {
+  const old = stream.getVideoTracks()[0];
+  const { deviceId, facingMode } = old.getSettings();
+  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+  const next = cameras[(cameras.findIndex((camera) => camera.deviceId === deviceId) + 1) % cameras.length];
+  const choice = facingMode
+    ? { facingMode: { exact: facingMode === "user" ? "environment" : "user" } }
+    : { deviceId: { exact: next.deviceId } };
+  // Phones open one camera at a time.
+  old.stop();
+  const open = (which) => navigator.mediaDevices.getUserMedia({ video: { ...video, ...which } });
+  const opened = await open(choice).catch(() => open({ deviceId: { ideal: next.deviceId } }));
+  const [track] = opened.getVideoTracks();
+  track.enabled = old.enabled;
+  stream.removeTrack(old);
+  stream.addTrack(track);
+  return track;
+}
