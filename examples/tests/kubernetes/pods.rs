@@ -2,10 +2,13 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines, Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use super::{
@@ -13,10 +16,13 @@ use super::{
     program,
 };
 
+/// How long a container may take to say what is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A container of a workload; it is stopped when this is dropped.
 struct Container {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
     directory: PathBuf,
     health: u16,
 }
@@ -30,7 +36,7 @@ impl Container {
             let (turn, health) = (free_port(), free_port());
             fs::write(directory.join("config/STUNNER_PORT"), turn.to_string()).expect("a file");
             let mut child = command(&workload, &directory, health).spawn().expect("the example is built");
-            let lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+            let lines = lines(child.stdout.take().expect("an output"));
             let mut container = Self { child, lines, directory: directory.clone(), health };
             if container.says(words) {
                 return container;
@@ -44,7 +50,14 @@ impl Container {
 
     /// Reads until it says this; `false` where it ends without.
     fn says(&mut self, words: &str) -> bool {
-        self.lines.by_ref().map_while(Result::ok).any(|line| line.contains(words))
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return true,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not say {words:?}"),
+            }
+        }
     }
 
     /// The status and the text of one of its probes.
@@ -71,6 +84,17 @@ impl Drop for Container {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Lines of an output, as they come.
+fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        // All of it is read, so that the program never waits, even if nobody wants it.
+        lines.for_each(|line| drop(sender.send(line)));
+    });
+    receiver
 }
 
 /// Writes what Kubernetes would mount, and the page's keys where the image looks for them.
