@@ -2,10 +2,11 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
-use stunner_auth::{AuthKind, Environment, IceConfig, Options};
+use stunner_auth::{Auth, AuthKind, AuthType, Environment, IceConfig, Options};
 use stunner_relay::{SystemClock, TimeSource, Transport, TurnServer};
 use tokio::{net::lookup_host, time::timeout};
 
@@ -18,36 +19,105 @@ const LOOKUP: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Makes the ICE configurations of a running program.
+/// Makes the ICE configurations of a running program. Copies share what they are made of.
+#[derive(Clone)]
 pub(crate) struct Ice {
-    options: Options,
-    environment: Environment,
-    /// Whether settings say where TURN is, whichever way a client came.
-    fixed: bool,
+    given: Arc<RwLock<Given>>,
     /// How often credentials that end are made anew.
     renewal: Option<Duration>,
 }
 
-impl Ice {
-    /// Without an address of TURN's there is no point in starting.
-    pub(crate) fn new(settings: &Settings, turn: Option<&TurnServer>) -> Result<Self, String> {
-        let environment = settings.environment.clone();
-        let mut options = settings.ice.clone();
-        let fixed = environment.get("STUNNER_PUBLIC_ADDR").is_some()
-            || environment.get("STUNNER_CONFIG_FILENAME").is_some();
-        if turn.is_none() && !fixed {
-            return Err("--no-turn: set STUNNER_PUBLIC_ADDR to the address of the TURN server".to_owned());
+/// What ICE configurations are made of. It may change while the program runs.
+pub(crate) struct Given {
+    options: Options,
+    environment: Environment,
+    /// Whether this program runs TURN itself, and on which port.
+    own: Option<Option<u16>>,
+}
+
+impl Given {
+    /// Other variables, for clients that come from now on. Credentials stay what they are.
+    pub(crate) fn surround(&mut self, environment: &Environment) {
+        self.environment = environment.clone();
+    }
+
+    /// These credentials, for clients that come from now on.
+    pub(crate) fn issue(&mut self, auth: &Auth) {
+        let options = &mut self.options;
+        options.realm = Some(auth.realm.clone());
+        match &auth.kind {
+            AuthKind::Static { username, password } => {
+                options.auth_type = Some(AuthType::Static);
+                options.username = Some(username.clone());
+                options.password = Some(password.clone());
+            }
+            AuthKind::TimeLimited { secret, algorithm } => {
+                options.auth_type = Some(AuthType::TimeLimited);
+                options.secret = Some(secret.clone());
+                options.algorithm = Some(*algorithm);
+            }
+            AuthKind::None => options.auth_type = Some(AuthType::None),
         }
-        if let Some(turn) = turn
-            && environment.get("STUNNER_PUBLIC_PORT").is_none()
-        {
+    }
+
+    /// Whether settings say where TURN is, whichever way a client came.
+    fn is_fixed(&self) -> bool {
+        let set = |name| self.environment.get(name).is_some();
+        set("STUNNER_PUBLIC_ADDR") || set("STUNNER_CONFIG_FILENAME")
+    }
+
+    fn config(&self, address: Option<&str>) -> Option<IceConfig> {
+        let mut options = self.options.clone();
+        if self.environment.get("STUNNER_PUBLIC_PORT").is_none() {
+            options.port = self.own.flatten();
+        }
+        if !self.is_fixed() {
+            options.address = address.filter(|_| self.own.is_some()).map(str::to_owned);
+        }
+        let config = stunner_auth::get_ice_config(&options, &self.environment, SystemClock.unix_seconds());
+        config.inspect_err(|error| tracing::warn!(%error, "a client gets no ICE configuration")).ok()
+    }
+}
+
+impl Ice {
+    /// Without an address of TURN's there is no point in starting, unless it may come yet.
+    pub(crate) fn new(settings: &Settings, turn: Option<&TurnServer>) -> Result<Self, String> {
+        let udp = |turn: &TurnServer| {
             let udp = turn.listeners().iter().find(|listener| listener.transport() == Transport::Udp);
-            options.port = udp.and_then(|udp| udp.address().rsplit(':').next()?.parse().ok());
+            udp.and_then(|udp| udp.address().rsplit(':').next()?.parse().ok())
+        };
+        let mut given = Given {
+            options: settings.ice.clone(),
+            environment: settings.environment.clone(),
+            own: turn.map(udp),
+        };
+        given.issue(&settings.auth);
+        if turn.is_none() && !given.is_fixed() {
+            const WANTED: &str = "--no-turn: set STUNNER_PUBLIC_ADDR to the address of the TURN server";
+            if !settings.cluster.watches {
+                return Err(WANTED.to_owned());
+            }
+            tracing::warn!("{WANTED}; until it is there, this program is not ready");
         }
         let limited = matches!(settings.auth.kind, AuthKind::TimeLimited { .. });
         // At half their time, so that one that is given out just before a renewal is renewed in time too.
         let half = Duration::from_millis(settings.duration.saturating_mul(500)).clamp(SHORTEST, LONGEST);
-        Ok(Self { options, environment, fixed, renewal: limited.then_some(half) })
+        Ok(Self { given: Arc::new(RwLock::new(given)), renewal: limited.then_some(half) })
+    }
+
+    /// Changes what ICE configurations are made of.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Given)) {
+        change(&mut self.given.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn given(&self) -> RwLockReadGuard<'_, Given> {
+        self.given.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether clients can be told where TURN is.
+    pub(crate) fn is_ready(&self) -> bool {
+        let given = self.given();
+        given.own.is_some() || given.is_fixed()
     }
 
     /// How often clients are to be given fresh credentials; `None` where theirs do not end.
@@ -57,17 +127,13 @@ impl Ice {
 
     /// Where a client that reached the page by this `Host` reaches TURN; `None` where the settings say it.
     pub(crate) async fn address(&self, host: &str) -> Option<String> {
-        if self.fixed { None } else { reachable(host, &own_addresses()).await }
+        let fixed = self.given().is_fixed();
+        if fixed { None } else { reachable(host, &own_addresses()).await }
     }
 
     /// Fresh credentials, for a client that reaches TURN at this address.
     pub(crate) fn config(&self, address: Option<&str>) -> Option<IceConfig> {
-        let mut options = self.options.clone();
-        if !self.fixed {
-            options.address = address.map(str::to_owned);
-        }
-        let config = stunner_auth::get_ice_config(&options, &self.environment, SystemClock.unix_seconds());
-        config.inspect_err(|error| tracing::warn!(%error, "a client gets no ICE configuration")).ok()
+        self.given().config(address)
     }
 }
 

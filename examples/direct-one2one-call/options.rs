@@ -4,12 +4,16 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use rand::distr::{Alphanumeric, SampleString};
-use stunner_auth::{Auth, AuthKind, AuthType, Environment};
+use stunner_auth::{Auth, AuthKind, AuthType, Environment, Secret};
 use stunner_relay::Cidr;
 use tracing_subscriber::filter::Targets;
 
+mod cluster;
+
+pub(crate) use cluster::{Cluster, RelayPeer, read_dirs};
+
 /// A one-to-one video call in the browser, relayed by a TURN server: all of it in one program.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "direct-one2one-call", version, after_help = ENVIRONMENT)]
 pub(crate) struct Options {
     /// Where the page is served: https://ADDRESS:PORT/, or http:// behind a proxy that ends TLS
@@ -39,6 +43,8 @@ pub(crate) struct Options {
     /// Do not show on the page who is online: callers must know the name
     #[arg(long)]
     pub(crate) hide_users: bool,
+    #[command(flatten)]
+    pub(crate) cluster: cluster::ClusterOptions,
 }
 
 const ENVIRONMENT: &str = "\
@@ -55,6 +61,13 @@ Environment:
   STUNNER_SHARED_SECRET          of longterm [default: made at start]
   STUNNER_DURATION               how long credentials are good for, in seconds [default: 86400]
   STUNNER_MIN_PORT, STUNNER_MAX_PORT    relayed ports [default: 49152, 65535]
+  STUNNER_RELAY_PEERS            --relay-peers, with commas between them
+  STUNNER_ALTERNATE_SERVER       --alternate-server, with commas between them
+  STUNNER_DRAIN_TIMEOUT          --drain-timeout
+  STUNNER_HEALTH_ADDR            --health-address
+  STUNNER_READY_WHILE_DRAINING   1 is --ready-while-draining
+  STUNNER_CONFIG_DIR             --config-dir, with commas between them
+  STUNNER_ROTATION_DELAY         --rotation-delay
   STUNNER_CONFIG_FILENAME        stunnerd's configuration file: credentials and listeners are taken from it
   STUNNER_LOGLEVEL               all:INFO, all:DEBUG, ... or a filter such as stunner_relay=debug [default: all:INFO]";
 
@@ -76,14 +89,36 @@ pub(crate) struct Settings {
     pub(crate) duration: u64,
     /// Whether pages show who is online.
     pub(crate) list_users: bool,
+    /// What it is to the cluster that it runs in.
+    pub(crate) cluster: Cluster,
     /// The options that stand for what the environment leaves open.
     pub(crate) ice: stunner_auth::Options,
+    given: Given,
+}
+
+/// What settings are made of, besides the environment.
+#[derive(Clone)]
+struct Given {
+    options: Options,
+    /// Made once, so that it stays what it is while other settings change.
+    own_secret: Secret,
 }
 
 impl Settings {
     pub(crate) fn new(options: Options, environment: &Environment) -> Result<Self, String> {
+        let own_secret = Alphanumeric.sample_string(&mut rand::rng(), 32).into();
+        Self::of(Given { options, own_secret }, environment)
+    }
+
+    /// The same options in another environment.
+    pub(crate) fn again(&self, environment: &Environment) -> Result<Self, String> {
+        Self::of(self.given.clone(), environment)
+    }
+
+    fn of(given: Given, environment: &Environment) -> Result<Self, String> {
+        let options = given.options.clone();
         let (tls, web) = web_address(&options.as_uri)?;
-        let ice = defaults(environment, !options.no_turn);
+        let ice = defaults(environment, (!options.no_turn).then_some(&given.own_secret));
         let resolved =
             stunner_auth::Settings::resolve(&ice, environment).map_err(|error| error.to_string())?;
         let (auth, duration) = (resolved.auth, resolved.duration);
@@ -114,7 +149,9 @@ impl Settings {
             environment: environment.clone(),
             duration,
             list_users: !options.hide_users,
+            cluster: Cluster::new(&options.cluster, environment)?,
             ice,
+            given,
         })
     }
 
@@ -133,19 +170,18 @@ impl Settings {
     }
 }
 
-/// What this program does differently from the Node library where nobody says anything: a secret of its own.
-fn defaults(environment: &Environment, own_turn: bool) -> stunner_auth::Options {
+/// What this program, if it runs TURN, does differently from the Node library where nobody says anything: a secret of its
+/// own.
+fn defaults(environment: &Environment, own_secret: Option<&Secret>) -> stunner_auth::Options {
     let mut options = stunner_auth::Options::new().old_url(true);
-    if !own_turn {
-        return options;
-    }
+    let Some(own_secret) = own_secret else { return options };
     let set = |name| environment.get(name).is_some();
     let plaintext = set("STUNNER_USERNAME") || set("STUNNER_PASSWORD") || set("STUNNER_CONFIG_FILENAME");
     if !set("STUNNER_AUTH_TYPE") && !plaintext {
         options.auth_type = Some(AuthType::TimeLimited);
     }
     if !set("STUNNER_SHARED_SECRET") && !set("STUNNER_CONFIG_FILENAME") {
-        options.secret = Some(Alphanumeric.sample_string(&mut rand::rng(), 32).into());
+        options.secret = Some(own_secret.clone());
     }
     if environment.switch("STUNNER_TRANSPORT_TCP_ENABLE").is_none() {
         options.transport_tcp_enable = Some(true);
@@ -185,80 +221,4 @@ fn state_dir() -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use stunner_auth::Secret;
-
-    use super::*;
-
-    fn settings(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let arguments = std::iter::once("direct-one2one-call").chain(arguments.iter().copied());
-        let options = Options::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        Settings::new(options, &variables.iter().copied().collect())
-    }
-
-    #[test]
-    fn by_default_everything_runs_with_a_secret_of_its_own() {
-        let (first, second) = (settings(&[], &[]).unwrap(), settings(&[], &[]).unwrap());
-        assert!(first.turn && first.signaling && first.tls);
-        assert_eq!((first.web.port(), first.turn_port, first.relay_ports), (8443, 3478, (49_152, 65_535)));
-        let secret = |settings: Settings| match settings.auth.kind {
-            AuthKind::TimeLimited { secret, .. } => secret,
-            AuthKind::Static { .. } | AuthKind::None => Secret::default(),
-        };
-        let (first, second) = (secret(first), secret(second));
-        assert!(first.expose().len() == 32 && first != second);
-    }
-
-    #[test]
-    fn addresses_of_the_page_are_read_or_refused_with_an_example() {
-        for (uri, tls, address) in [
-            ("https://0.0.0.0:8443/", true, "0.0.0.0:8443"),
-            ("https://localhost:8443/", true, "127.0.0.1:8443"),
-            ("http://[::1]:80", false, "[::1]:80"),
-            ("https://192.0.2.1", true, "192.0.2.1:443"),
-        ] {
-            assert_eq!(web_address(uri), Ok((tls, address.parse().unwrap())), "{uri}");
-        }
-        for uri in
-            ["", "8443", "ftp://0.0.0.0/", "https://", "https://0.0.0.0:99999/", "https://nowhere.invalid:1/"]
-        {
-            assert!(web_address(uri).unwrap_err().contains("https://0.0.0.0:8443/"), "{uri}");
-        }
-        assert!(settings(&["--as_uri", "https://127.0.0.1:0/"], &[]).is_ok());
-    }
-
-    #[test]
-    fn a_port_of_kubernetes_is_ignored_and_other_bad_ports_are_errors() {
-        let port = |value| settings(&[], &[("STUNNER_PORT", value)]).unwrap().turn_port;
-        assert_eq!((port("tcp://10.96.0.1:3478"), port(""), port("5000")), (3478, 3478, 5000));
-        assert!(settings(&[], &[("STUNNER_MIN_PORT", "70000")]).is_err());
-    }
-
-    #[test]
-    fn bad_options_say_what_is_wrong() {
-        assert!(settings(&["--allow-peer", "10.0.0.0/40"], &[]).is_err());
-        assert!(settings(&["--no-turn", "--no-signaling"], &[]).is_err());
-        assert!(settings(&["--tls-cert", "server.crt"], &[]).is_err());
-        assert!(settings(&[], &[("STUNNER_AUTH_TYPE", "oauth")]).is_err());
-        assert!(settings(&[], &[("STUNNER_CONFIG_FILENAME", "/nowhere/at/all")]).is_err());
-        assert!(
-            settings(&["--no-signaling"], &[]).err().is_some_and(|why| why.contains("STUNNER_SHARED_SECRET"))
-        );
-        assert!(settings(&["--no-signaling"], &[("STUNNER_SHARED_SECRET", "s")]).is_ok());
-    }
-
-    #[test]
-    fn log_levels_are_stunners_or_tracings() {
-        let filter = |value| settings(&[], &[("STUNNER_LOGLEVEL", value)]).unwrap().log_filter();
-        for good in [
-            "all:DEBUG",
-            "all:info,stunner_relay:TRACE",
-            "debug",
-            "stunner_relay=debug",
-            "stunner_relay::net=warn",
-        ] {
-            assert!(filter(good).is_ok(), "{good}");
-        }
-        assert!(filter("all:=LOUD=").is_err());
-    }
-}
+mod tests;

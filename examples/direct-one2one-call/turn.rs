@@ -2,49 +2,46 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use stunner_auth::AuthKind;
 use stunner_proto::attribute::AddressFamily;
-use stunner_relay::{
-    Listener, RelayAddress, RelayOnly, SharedSecret, StartError, StaticUser, SystemClock, TurnServer,
-};
+use stunner_relay::{Listener, RelayAddress, RelayOnly, StartError, TurnServer};
 
-use crate::options::Settings;
+use crate::{options::Settings, replicas, users::Users};
 
-/// Starts TURN over UDP and TCP. Clients reach one another and what `--allow-peer` names, and nothing else.
-pub(crate) fn start(settings: &Settings) -> Result<TurnServer, String> {
-    let policy = settings.allow_peer.iter().fold(RelayOnly::new(), |policy, range| policy.allow(*range));
+/// Starts TURN over UDP and TCP. Clients reach one another, those of the replicas and what `--allow-peer` names, and
+/// nothing else.
+pub(crate) fn start(settings: &Settings, users: Users) -> Result<TurnServer, String> {
+    let relay_addresses = relay_addresses();
+    let own: Vec<_> = relay_addresses.iter().map(RelayAddress::advertised).collect();
+    let mut policy = settings.allow_peer.iter().fold(RelayOnly::new(), |policy, range| policy.allow(*range));
+    if let Some(replicas) = replicas::follow(&settings.cluster.relay_peers, settings.relay_ports, &own) {
+        policy = policy.replicas(replicas);
+    }
     let (first, last) = settings.relay_ports;
     let mut builder = TurnServer::builder()
         .realm(&settings.auth.realm)
         .policy(policy)
+        .authenticator(users)
         .relay_ports(first..=last)
         .wide_channels();
-    if let AuthKind::Static { username, password } = &settings.auth.kind {
-        builder = builder.authenticator(StaticUser::new(username, password.expose()));
-    }
-    if let Some(secrets) = settings.auth.shared_secrets() {
-        builder = builder.authenticator(SharedSecret::with(secrets, SystemClock));
-    }
     let addresses =
         if settings.turn_address.is_empty() { everywhere() } else { settings.turn_address.clone() };
     for ip in addresses {
         let address = std::net::SocketAddr::new(ip, settings.turn_port);
         builder = builder.listen(Listener::udp(address)).listen(Listener::tcp(address));
     }
-    // Relayed addresses need to be reached by this very server only, so that loopback is as good as any other.
-    let loopback = |family| match family {
-        AddressFamily::V4 => RelayAddress::bind(Ipv4Addr::LOCALHOST.into()),
-        AddressFamily::V6 => RelayAddress::bind(Ipv6Addr::LOCALHOST.into()),
-    };
-    builder =
-        builder.relay_address(RelayAddress::detect(AddressFamily::V4).unwrap_or(loopback(AddressFamily::V4)));
-    if let Some(address) = RelayAddress::detect(AddressFamily::V6) {
-        builder = builder.relay_address(address);
-    }
+    builder = relay_addresses.into_iter().fold(builder, |builder, address| builder.relay_address(address));
     builder.start().map_err(|error| match error {
         StartError::Busy(_) => format!("{error} with STUNNER_PORT"),
         _ => error.to_string(),
     })
+}
+
+/// Where this machine is reached from others. Without replicas relayed addresses need to be reached by this very server
+/// only, so that loopback is as good as any other.
+fn relay_addresses() -> Vec<RelayAddress> {
+    let v4 = RelayAddress::detect(AddressFamily::V4);
+    let v4 = v4.unwrap_or(RelayAddress::bind(Ipv4Addr::LOCALHOST.into()));
+    std::iter::once(v4).chain(RelayAddress::detect(AddressFamily::V6)).collect()
 }
 
 /// IPv4, and IPv6 where the machine has it.

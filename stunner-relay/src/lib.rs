@@ -52,7 +52,7 @@ pub use frame::Frame;
 #[cfg(feature = "tokio")]
 pub use net::{Listener, RelayAddress, StartError, SystemClock, TurnServer, TurnServerBuilder};
 pub use policy::{
-    Cidr, ClusterPolicy, DefaultPolicy, LiveRelays, ParseCidrError, PeerPolicy, RelayOnly, Verdict,
+    Cidr, ClusterPolicy, DefaultPolicy, LiveRelays, ParseCidrError, PeerPolicy, RelayOnly, Replicas, Verdict,
 };
 pub use server::{
     Accepted, AllocateRequest, AllocationId, AllocationInfo, Bandwidth, ConnectRequest, Discovery, IcmpError,

@@ -9,8 +9,12 @@ use std::{
 use crate::Client;
 
 mod cluster;
+mod relay_only;
+mod replicas;
 
 pub use cluster::ClusterPolicy;
+pub use relay_only::RelayOnly;
+pub use replicas::Replicas;
 
 /// Decides about peers, before a permission or a channel is made and, where it asks for the port, for every packet.
 ///
@@ -35,6 +39,16 @@ pub enum Verdict {
     Allow,
     /// It depends on the port: ask again for each packet.
     AskPort,
+    /// Nobody knows yet. Over UDP the request is not answered, so that the client asks again, as it does by itself half a
+    /// second later; over a stream it is refused.
+    NotYet,
+}
+
+impl Verdict {
+    /// Whether something may pass, be it on one port.
+    pub(crate) fn permits(self) -> bool {
+        matches!(self, Self::Allow | Self::AskPort)
+    }
 }
 
 impl From<bool> for Verdict {
@@ -79,33 +93,6 @@ impl PeerPolicy for DefaultPolicy {
             inside(&self.allowed)
                 || !inside(SPECIAL) && !inside(NOBODY) && (self.private || !inside(PRIVATE)),
         )
-    }
-}
-
-/// Clients of this server reach one another and nothing else, so that it is no open relay at all.
-#[derive(Clone, Debug, Default)]
-pub struct RelayOnly {
-    allowed: Vec<Cidr>,
-}
-
-impl RelayOnly {
-    /// Live relayed transport addresses of this server only.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Opens one range besides.
-    #[must_use]
-    pub fn allow(mut self, range: Cidr) -> Self {
-        self.allowed.push(range);
-        self
-    }
-}
-
-impl PeerPolicy for RelayOnly {
-    fn judge(&self, peer: IpAddr, _: Option<u16>, _: &Client, _: &str) -> Verdict {
-        self.allowed.iter().any(|range| range.contains(peer)).into()
     }
 }
 
@@ -340,15 +327,6 @@ mod tests {
         for peer in ["8.8.8.8", "172.32.0.1", "192.169.0.1", "2606:4700::1", "64:ff9b::8.8.8.8"] {
             assert_eq!(verdict(&DefaultPolicy::new(), peer), Verdict::Allow, "{peer}");
         }
-    }
-
-    #[test]
-    fn relay_only_opens_what_it_is_told() {
-        let policy = RelayOnly::new().allow("10.1.0.0/16".parse().unwrap());
-
-        assert_eq!(verdict(&policy, "8.8.8.8"), Verdict::Deny);
-        assert_eq!(verdict(&policy, "10.1.255.255"), Verdict::Allow);
-        assert_eq!(verdict(&policy, "10.2.0.0"), Verdict::Deny);
     }
 
     #[test]

@@ -296,6 +296,49 @@ fn what_has_no_setter_can_be_configured_all_the_same() {
     assert_eq!(answer.get_attribute::<ErrorCode>().map(ErrorCode::code), Some(508));
 }
 
+/// The code of Allocate for a new client, 0 for success; where it is sent to instead.
+fn allocate_anew(server: &TurnServer) -> u16 {
+    let mut client = Client::new(server);
+    let ask = |client: &mut Client| client.ask(ALLOCATE, vec![RequestedTransport::new(17).into()]);
+    client.nonce = ask(&mut client).get_attribute::<Nonce>().cloned();
+    ask(&mut client).get_attribute::<ErrorCode>().map_or(0, ErrorCode::code)
+}
+
+#[test]
+fn while_it_drains_calls_go_on_and_nobody_new_gets_in() {
+    for (alternates, code) in [(vec![], 508), (vec![SocketAddr::from(([192, 0, 2, 9], 3478))], 300)] {
+        let server = server();
+        let mut client = Client::new(&server);
+        client.allocate();
+
+        server.drain(&alternates);
+
+        // The workers are told at once, but not in the same instant.
+        assert!((0..100).any(|_| allocate_anew(&server) == code), "{code}");
+        assert_eq!(allocate_anew(&server), code);
+        for method in [REFRESH, CREATE_PERMISSION] {
+            let peer = XorPeerAddress::new(SocketAddr::from((LOCALHOST, 5000)));
+            let answer = client.ask(method, vec![peer.into()]);
+            assert_eq!(answer.class(), MessageClass::SuccessResponse, "{method:?}");
+        }
+        assert!(server.is_live());
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_idle_once_its_last_allocation_ends() {
+    let server = server();
+    let mut client = Client::new(&server);
+    client.allocate();
+    let idle = |within| tokio::time::timeout(Duration::from_millis(within), server.idle());
+    assert!(idle(200).await.is_err());
+
+    let lifetime = Lifetime::new(Duration::ZERO).expect("a lifetime");
+    client.ask(REFRESH, vec![lifetime.into()]);
+
+    assert!(idle(5_000).await.is_ok());
+}
+
 #[tokio::test]
 async fn shutdown_ends_the_server_and_frees_its_ports() {
     let server = server();

@@ -14,7 +14,7 @@ use stunner_proto::attribute::AddressFamily;
 use tokio::sync::watch;
 
 use super::{
-    RelayAddress, Shared, TokioNetwork, TurnServer,
+    Phase, RelayAddress, Shared, TokioNetwork, TurnServer,
     start::{Bound, Seed},
     worker::SharedReservations,
 };
@@ -257,9 +257,9 @@ impl TurnServerBuilder {
         for listener in &mut self.listeners {
             bound.push(Bound::new(listener, workers)?);
         }
-        let (stop, stopped) = watch::channel(false);
+        let (phase, phases) = watch::channel(Phase::Running);
         let mut server =
-            TurnServer { shared: shared.clone(), listeners: self.listeners, stop, threads: Vec::new() };
+            TurnServer { shared: shared.clone(), listeners: self.listeners, phase, threads: Vec::new() };
         for index in 0..workers {
             let seed = Seed {
                 listeners: bound.iter_mut().filter_map(|bound| bound.sockets.pop()).collect(),
@@ -272,9 +272,8 @@ impl TurnServerBuilder {
                 index,
                 portable: self.portable,
             };
-            let stopped = stopped.clone();
-            let thread =
-                thread::Builder::new().name(format!("turn-{index}")).spawn(move || seed.run(stopped));
+            let phases = phases.clone();
+            let thread = thread::Builder::new().name(format!("turn-{index}")).spawn(move || seed.run(phases));
             server.threads.push(thread.map_err(StartError::Worker)?);
         }
         Ok(server)

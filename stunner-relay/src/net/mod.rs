@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use stunner_proto::attribute::AddressFamily;
@@ -44,9 +44,21 @@ pub use tokio_network::TokioNetwork;
 pub struct TurnServer {
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
 }
+
+/// Where in its life a server is; the workers follow.
+#[derive(Clone, Debug)]
+enum Phase {
+    Running,
+    /// There are other servers to go to instead.
+    Draining(Arc<[SocketAddr]>),
+    Stopped,
+}
+
+/// A worker that has not been heard of for so long hangs, or is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl TurnServer {
     /// A server to be: give it a realm, users and listeners, then start it.
@@ -66,16 +78,35 @@ impl TurnServer {
         self.shared.total()
     }
 
-    /// Takes no more allocations, waits until those there are have ended, at most for `grace`, and stops.
-    pub async fn shutdown(mut self, grace: Duration) {
+    /// Whether all workers do their work: each was heard of in the last ten seconds.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
+    pub fn is_live(&self) -> bool {
+        self.shared.heard_since(Instant::now().checked_sub(PATIENCE))
+    }
+
+    /// Takes no more allocations: who asks for one is sent to `alternates` (300, RFC 8489, section 10), or told that there
+    /// is no capacity (508) where none is named. Those there are go on, and are refreshed as before.
+    pub fn drain(&self, alternates: &[SocketAddr]) {
         self.shared.draining.store(true, Ordering::Relaxed);
-        let idle = async {
-            while self.stats().allocations > 0 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let _ = tokio::time::timeout(grace, idle).await;
-        let _ = self.stop.send(true);
+        self.phase.send_replace(Phase::Draining(alternates.into()));
+    }
+
+    /// Waits until there is no allocation.
+    pub async fn idle(&self) {
+        while self.stats().allocations > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// [Drains](Self::drain) the server, unless it drains already, waits until it is [idle](Self::idle), at most for
+    /// `grace`, and stops.
+    pub async fn shutdown(mut self, grace: Duration) {
+        if !self.shared.is_draining() {
+            self.drain(&[]);
+        }
+        let _ = tokio::time::timeout(grace, self.idle()).await;
+        self.phase.send_replace(Phase::Stopped);
         let threads = std::mem::take(&mut self.threads);
         let _ =
             tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| drop(thread.join()))).await;
@@ -84,7 +115,7 @@ impl TurnServer {
 
 impl Drop for TurnServer {
     fn drop(&mut self) {
-        let _ = self.stop.send(true);
+        self.phase.send_replace(Phase::Stopped);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -141,10 +172,18 @@ struct Shared {
     counters: Box<[Published]>,
 }
 
-/// One worker's counters, on cache lines of their own: nobody waits for another worker to write them.
-#[derive(Debug, Default)]
+/// One worker's counters and when they were published, on cache lines of their own: nobody waits for another worker to
+/// write them.
+#[derive(Debug)]
 #[repr(align(128))]
-struct Published(Mutex<Counters>);
+struct Published(Mutex<(Counters, Instant)>);
+
+impl Default for Published {
+    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
+    fn default() -> Self {
+        Self(Mutex::new((Counters::default(), Instant::now())))
+    }
+}
 
 impl Shared {
     fn new(relays: Arc<LiveRelays>, workers: usize) -> Self {
@@ -159,16 +198,25 @@ impl Shared {
         self.draining.load(Ordering::Relaxed)
     }
 
-    fn publish(&self, worker: usize, counters: Counters) {
+    fn publish(&self, worker: usize, counters: Counters, now: Instant) {
         if let Some(Published(published)) = self.counters.get(worker) {
-            *published.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+            *published.lock().unwrap_or_else(PoisonError::into_inner) = (counters, now);
         }
     }
 
     fn total(&self) -> Counters {
+        self.published().fold(Counters::default(), |sum, (worker, _)| sum + worker)
+    }
+
+    /// Whether every worker has published since; `None` is before there was time.
+    fn heard_since(&self, then: Option<Instant>) -> bool {
+        then.is_none_or(|then| self.published().all(|(_, heard)| heard >= then))
+    }
+
+    fn published(&self) -> impl Iterator<Item = (Counters, Instant)> {
         let read =
             |Published(published): &Published| *published.lock().unwrap_or_else(PoisonError::into_inner);
-        self.counters.iter().map(read).fold(Counters::default(), |sum, worker| sum + worker)
+        self.counters.iter().map(read)
     }
 }
 

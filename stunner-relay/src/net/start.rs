@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc, time::Dur
 use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
 
 use super::{
-    Network, RelayAddress, Shared, TokioNetwork, at,
+    Network, Phase, RelayAddress, Shared, TokioNetwork, at,
     builder::{Listener, StartError},
     ports::Ports,
     stream,
@@ -95,31 +95,35 @@ impl Listening for super::LinuxNetwork {
 
 impl Seed {
     /// The whole life of a worker.
-    pub(super) fn run(self, mut stopped: watch::Receiver<bool>) {
+    pub(super) fn run(self, mut phases: watch::Receiver<Phase>) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "a worker has no runtime"),
         };
         LocalSet::new().block_on(&runtime, async move {
-            if let Err(error) = self.start_on_best() {
+            if let Err(error) = self.start_on_best(phases.clone()) {
                 return tracing::error!(%error, "a worker could not start");
             }
             // An error says that the server is gone, which is reason enough to stop.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
+            let _ = phases.wait_for(|phase| matches!(phase, Phase::Stopped)).await;
         });
     }
 
     #[cfg(target_os = "linux")]
-    fn start_on_best(self) -> io::Result<()> {
-        if self.portable { self.start(TokioNetwork) } else { self.start(super::LinuxNetwork::default()) }
+    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<()> {
+        if self.portable {
+            self.start(TokioNetwork, phases)
+        } else {
+            self.start(super::LinuxNetwork::default(), phases)
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn start_on_best(self) -> io::Result<()> {
-        self.start(TokioNetwork)
+    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<()> {
+        self.start(TokioNetwork, phases)
     }
 
-    fn start<N: Listening>(self, network: N) -> io::Result<()> {
+    fn start<N: Listening>(self, network: N, phases: watch::Receiver<Phase>) -> io::Result<()> {
         let mut udp = Vec::new();
         let mut tcp = Vec::new();
         for socket in self.listeners {
@@ -147,6 +151,7 @@ impl Seed {
             index: self.index,
         });
         worker.start();
+        tokio::task::spawn_local(drain(worker.clone(), phases));
         for (index, socket) in tcp.into_iter().enumerate() {
             if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
                 tokio::task::spawn_local(stream::accept(worker.clone(), ListenerId(index), socket));
@@ -154,4 +159,13 @@ impl Seed {
         }
         Ok(())
     }
+}
+
+/// Tells the engine when there is to be no new allocation.
+async fn drain<N: Network>(worker: Rc<Worker<N>>, mut phases: watch::Receiver<Phase>) {
+    let alternates = match phases.wait_for(|phase| matches!(phase, Phase::Draining(_))).await.as_deref() {
+        Ok(Phase::Draining(alternates)) => alternates.clone(),
+        _ => return,
+    };
+    worker.server.borrow_mut().drain(&alternates);
 }

@@ -243,7 +243,7 @@ impl<N: Network> Worker<N> {
                 }
             }
         }
-        self.shared.publish(self.index, self.server.borrow().counters());
+        self.shared.publish(self.index, self.server.borrow().counters(), now);
     }
 
     fn free(&self, relay: RelayId, now: Instant) {

@@ -72,6 +72,7 @@ pub(super) fn judge(
     }
     match verdict(config, allocation, peer, port) {
         Verdict::Deny => Err(Refusal::Forbidden),
+        Verdict::NotYet => Err(Refusal::NotYet),
         verdict => Ok(verdict),
     }
 }
@@ -96,8 +97,8 @@ fn verdict(config: &Config, allocation: &Allocation, peer: IpAddr, port: Option<
 pub(super) fn passes(config: &Config, allocation: &Allocation, verdict: Verdict, peer: SocketAddr) -> bool {
     match verdict {
         Verdict::Allow => true,
-        Verdict::Deny => false,
-        Verdict::AskPort => self::verdict(config, allocation, peer.ip(), Some(peer.port())) != Verdict::Deny,
+        Verdict::Deny | Verdict::NotYet => false,
+        Verdict::AskPort => self::verdict(config, allocation, peer.ip(), Some(peer.port())).permits(),
     }
 }
 
@@ -111,7 +112,7 @@ pub(super) fn judge_again(
     port: Option<u16>,
     generation: u32,
 ) -> Option<Judged> {
-    let denied = |port| self::verdict(config, allocation, peer, port) == Verdict::Deny;
+    let permitted = |port| self::verdict(config, allocation, peer, port).permits();
     let verdict = self::verdict(config, allocation, peer, None);
-    (verdict != Verdict::Deny && !denied(port)).then_some(Judged { verdict, generation })
+    (verdict.permits() && permitted(port)).then_some(Judged { verdict, generation })
 }

@@ -24,6 +24,9 @@ pub enum Refusal {
     /// Policy.
     #[error("Forbidden")]
     Forbidden,
+    /// Policy does not know yet: over UDP there is no answer, so that the client asks again.
+    #[error("Forbidden")]
+    NotYet,
     /// Allocations do not follow their clients here.
     #[error("Mobility Forbidden")]
     MobilityForbidden,
@@ -74,7 +77,7 @@ impl Refusal {
             Self::TryAlternate => 300,
             Self::BadAttribute(_) | Self::BadRequest => 400,
             Self::Unauthenticated => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::NotYet => 403,
             Self::MobilityForbidden => 405,
             Self::UnknownAttribute => 420,
             Self::AllocationMismatch => 437,
@@ -117,6 +120,7 @@ mod tests {
             Refusal::BadRequest,
             Refusal::Unauthenticated,
             Refusal::Forbidden,
+            Refusal::NotYet,
             Refusal::MobilityForbidden,
             Refusal::UnknownAttribute,
             Refusal::AllocationMismatch,

@@ -82,7 +82,11 @@ impl Server {
             Method::CREATE_PERMISSION => self.create_permission(&request, reply).map(Output::Reply),
             _ => self.channel_bind(&request, reply).map(Output::Reply),
         };
-        Some(handled.unwrap_or_else(|why| Output::Reply(self.refuse(&request.exchange, why, reply, now))))
+        match handled {
+            Ok(output) => Some(output),
+            Err(Refusal::NotYet) if !from.tuple.transport.is_stream() => None,
+            Err(why) => Some(Output::Reply(self.refuse(&request.exchange, why, reply, now))),
+        }
     }
 
     /// A datagram's source can be forged, and whose it is gets the challenges.

@@ -9,14 +9,14 @@ use std::{
 };
 
 use stunner_proto::{
-    Class, Method, TransactionId,
+    ChannelNumber, Class, Method, TransactionId,
     attribute::{Data, XorPeerAddress},
 };
-use stunner_relay::{Client, DefaultPolicy, PeerPolicy, RelayOnly, Verdict};
+use stunner_relay::{Client, DefaultPolicy, PeerPolicy, RelayOnly, Replicas, Verdict};
 
 use crate::world::{
-    Everyone, LISTENER, Received, User, allocated, allocated_in, allocated_v6, client, config, message,
-    other_port, peer,
+    Everyone, LISTENER, Received, User, World, allocated, allocated_in, allocated_v6, client, config,
+    message, other_port, peer,
 };
 
 /// The codes of CreatePermission and of ChannelBind for an address on port 5000.
@@ -199,6 +199,60 @@ fn relay_only_ends_with_the_other_clients_allocation() {
     assert!(!first.reaches(&mut world, gone));
     assert!(!first.hears(&mut world, gone, relayed));
     assert_eq!(first.bind(&mut world, 0x4000, gone), 403);
+}
+
+/// Does not know the peer yet, or does.
+struct Later(Arc<AtomicBool>);
+
+impl PeerPolicy for Later {
+    fn judge(&self, _: IpAddr, _: Option<u16>, _: &Client, _: &str) -> Verdict {
+        if self.0.load(Ordering::Relaxed) { Verdict::Allow } else { Verdict::NotYet }
+    }
+}
+
+#[test]
+fn who_asks_before_a_peer_is_known_is_answered_when_asking_again() {
+    for method in [Method::CREATE_PERMISSION, Method::CHANNEL_BIND] {
+        let known = Arc::new(AtomicBool::new(false));
+        let (mut world, user, _) = allocated_in(config(Later(known.clone())));
+        let request = user.signed(method, |message| {
+            let message = message.attribute(&XorPeerAddress(peer(1)));
+            message.attribute(&ChannelNumber::new(0x4000).expect("a channel's number"))
+        });
+
+        assert!(user.exchange(&mut world, &request).is_none(), "{method:?}");
+        known.store(true, Ordering::Relaxed);
+
+        assert_eq!(user.exchange(&mut world, &request).map(|answer| answer.code()), Some(0), "{method:?}");
+    }
+}
+
+#[test]
+fn on_a_stream_nobody_asks_again_and_a_peer_that_is_not_known_yet_is_forbidden() {
+    let mut world = World::new(config(Later(Arc::default())));
+    world.connect(client(1));
+    let mut user = User::new(client(1));
+    user.allocate(&mut world);
+
+    assert_eq!(user.permit(&mut world, &[peer(1)]), 403);
+    assert_eq!(user.bind(&mut world, 0x4000, peer(1)), 403);
+}
+
+#[test]
+fn a_replica_that_is_gone_is_no_peer_any_more() {
+    let replica = peer(1);
+    let replicas = Arc::new(Replicas::new(replica.port()..=replica.port()));
+    let policy = RelayOnly::new().replicas(replicas.clone());
+    let (mut world, mut user, relayed) = allocated_in(config(policy));
+
+    assert_eq!(user.permit(&mut world, &[replica]), 403);
+    replicas.set(vec![replica.ip()]);
+    assert_eq!(user.permit(&mut world, &[replica]), 0);
+    assert!(user.reaches(&mut world, replica) && user.hears(&mut world, replica, relayed));
+    assert!(!user.reaches(&mut world, other_port(replica)));
+
+    replicas.set(vec![]);
+    assert!(!user.reaches(&mut world, replica) && !user.hears(&mut world, replica, relayed));
 }
 
 #[test]
