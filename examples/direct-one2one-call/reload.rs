@@ -88,7 +88,7 @@ impl Reload {
                     .to_owned(),
             );
         }
-        if old_auth != new_auth {
+        if old_auth != new_auth || self.settings.previous != new.previous {
             self.rotate(&new);
         }
         self.ice.iter().for_each(|ice| ice.change(|given| given.surround(&new.environment)));
@@ -104,7 +104,7 @@ impl Reload {
     fn rotate(&mut self, new: &Settings) {
         let delay = new.cluster.rotation_delay;
         let overlap = self.settings.duration.saturating_add(delay.as_secs().saturating_mul(2));
-        self.users.change(&new.auth, overlap);
+        self.users.change(&new.auth, new.previous.as_ref(), overlap);
         let wait = if new.turn { Duration::ZERO } else { delay };
         tracing::info!(seconds = overlap, "credentials have changed; the old ones are accepted for so long");
         self.next = Some((new.auth.clone(), Instant::now() + wait));
