@@ -46,6 +46,10 @@ use linger::Lingering;
 /// How long a client may take for a TLS handshake, or for the head of a request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a client may take nothing of what it is sent.
+#[cfg(target_os = "linux")]
+const UNTAKEN: Duration = Duration::from_secs(30);
+
 /// Connections at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 4_096;
 
@@ -197,6 +201,9 @@ async fn connection(
     stopped: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    // Who takes nothing for that long is gone, though the answer may be one without end.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNTAKEN));
     let Some(acceptor) = acceptor else { return http(Lingering::new(stream), routes, stopped).await };
     let mut first = [0];
     match timeout(HANDSHAKE, stream.peek(&mut first)).await {

@@ -196,11 +196,12 @@ fn announce(turn: Option<&TurnServer>, web: Option<&https::Web>, environment: &E
 
 /// Shows people at a terminal what to do with a phone.
 fn for_phones(web: &https::Web, environment: &Environment) {
+    let Some(url) = web.url_for_others() else { return };
     if invite::in_container() && environment.get("STUNNER_PUBLIC_ADDR").is_none() {
         println!(
-            "\nIn a container: open https://ADDRESS-OF-THE-MACHINE:8443/ from elsewhere, or set STUNNER_PUBLIC_ADDR to that address to have it shown."
+            "\nThis is a container: others reach it by the address of its machine. Set STUNNER_PUBLIC_ADDR to that address, and a QR code of it is shown."
         );
-    } else if let Some(url) = web.url_for_others().filter(|_| std::io::stdout().is_terminal()) {
+    } else if std::io::stdout().is_terminal() {
         let code = invite::terminal(&url).unwrap_or_default();
         println!("\nA phone in the same network scans this, {url}\n\n{code}");
     }

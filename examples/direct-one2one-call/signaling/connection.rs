@@ -37,7 +37,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(signaling: Signaling, id: SessionId, address: Option<String>) -> Self {
         let now = Instant::now();
-        Self { signaling, id, address, rate: Mutex::new(Rate::new(now.into_std())), heard: Mutex::new(now) }
+        Self { signaling, id, address, rate: Mutex::new(Rate::new(now)), heard: Mutex::new(now) }
     }
 
     /// A sign of life.
@@ -53,7 +53,7 @@ impl Connection {
     /// Takes in one message. What is wrong with it is a reply.
     pub(super) fn take(&self, text: &[u8]) -> Result<(), TooFast> {
         self.hear();
-        if !self.rate.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now().into_std()) {
+        if !self.rate.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now()) {
             return Err(TooFast);
         }
         match parse(text) {
@@ -145,7 +145,7 @@ impl Outgoing {
 async fn changed(roster: &mut watch::Receiver<Roster>, at: Instant) {
     sleep_until(at).await;
     if roster.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! How fast one client may send.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Messages at once; a call with all its candidates has some dozens.
 const BURST: u32 = 200;

@@ -14,6 +14,7 @@ use tokio_rustls::{
     rustls::{
         ClientConfig, RootCertStore,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
+        version::{TLS12, TLS13},
     },
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
@@ -60,7 +61,7 @@ impl Server {
         stats["users"].as_u64().and_then(|users| users.try_into().ok()).expect("a number")
     }
 
-    /// Waits until the server knows that a user's connection is lost.
+    /// Waits until the server knows that the connection of a user in a call is lost.
     async fn away(&self, name: &str) {
         let mut caller = self.user("caller").await;
         loop {
@@ -367,7 +368,7 @@ async fn the_end_of_the_program_closes_connections_with_1001() {
 }
 
 #[tokio::test]
-async fn the_made_certificate_serves_tls_and_is_kept() {
+async fn the_made_certificate_is_kept_and_serves_tls_1_2_and_1_3() {
     let state = std::env::temp_dir().join(format!("stunner-rs-certificate-{}", std::process::id()));
     let settings = settings("https://127.0.0.1:0/", &state);
     let first = Server::with(&settings).await;
@@ -377,11 +378,13 @@ async fn the_made_certificate_serves_tls_and_is_kept() {
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).expect("PEM")).expect("a certificate");
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    for server in [first, second] {
+    let versions = [(first, &TLS12), (second, &TLS13)];
+    for (server, version) in versions {
+        let config = ClientConfig::builder_with_protocol_versions(&[version]);
+        let config = config.with_root_certificates(roots.clone()).with_no_client_auth();
         let stream = TcpStream::connect(&server.address).await.expect("a connection");
         let name = ServerName::try_from("127.0.0.1").expect("an address");
-        let stream = TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await.expect("TLS");
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
         let mut client = Client::over(stream, &server.address).await;
         client.send(json!({ "id": "register", "name": "alice" })).await;
         assert_eq!(client.next().await["response"], "accepted");

@@ -95,7 +95,7 @@ const handlers = {
     if (!peer && state.call === "running") return hangUp(`${state.peer} hung up while the connection was lost.`, false);
     if (peer && state.call !== "running") return send({ id: "stop" });
     state.link?.connection.setConfiguration(state.ice);
-    if (state.link && state.link.connection.connectionState !== "connected") await state.link.restart();
+    if (state.link && !state.link.settled) await state.link.restart();
   },
 
   async iceConfiguration({ iceConfiguration }) {
@@ -291,10 +291,11 @@ for (const id of Object.keys(switches)) {
 
 async function flip() {
   const { link, local } = state;
-  const track = await devices.flip(local, media.VIDEO);
-  if (state.local !== local) return track.stop();
-  await link.connection.getSenders().find((sender) => sender.track?.kind === "video").replaceTrack(track);
-  showSelf();
+  await devices.flip(local, media.VIDEO, async (track) => {
+    if (state.local !== local) return track.stop();
+    await link.connection.getSenders().find((sender) => sender.track?.kind === "video").replaceTrack(track);
+  });
+  if (state.local) showSelf();
 }
 
 $("register").onclick = register;

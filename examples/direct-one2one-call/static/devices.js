@@ -33,8 +33,8 @@ export async function hasOtherCamera() {
   return devices.filter(({ kind }) => kind === "videoinput").length > 1;
 }
 
-/** Turns to the camera on the other side, or to the next one. Returns the new track, which `stream` has already. */
-export async function flip(stream, video) {
+/** Turns a stream to the camera on the other side, or to the next one; `use` sends its track in place of the old one. */
+export async function flip(stream, video, use) {
   const old = stream.getVideoTracks()[0];
   const { deviceId, facingMode } = old.getSettings();
   const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
@@ -42,13 +42,16 @@ export async function flip(stream, video) {
   const choice = facingMode
     ? { facingMode: { exact: facingMode === "user" ? "environment" : "user" } }
     : { deviceId: { exact: next.deviceId } };
-  // Phones open one camera at a time.
-  old.stop();
   const open = (which) => navigator.mediaDevices.getUserMedia({ video: { ...video, ...which } });
-  const opened = await open(choice).catch(() => open({ deviceId: { ideal: next.deviceId } }));
+  const opened = await open(choice).catch(() => {
+    // Some phones open one camera at a time.
+    old.stop();
+    return open(choice).catch(() => open({ deviceId: { ideal: next.deviceId } }));
+  });
   const [track] = opened.getVideoTracks();
   track.enabled = old.enabled;
+  await use(track);
   stream.removeTrack(old);
   stream.addTrack(track);
-  return track;
+  old.stop();
 }

@@ -30,7 +30,11 @@ export class Peer {
       const relayed = connection.localDescription?.sdp.includes("typ relay");
       if (connection.iceGatheringState === "complete" && configuration.iceTransportPolicy === "relay" && !relayed) on.unreachable();
     };
-    connection.onconnectionstatechange = () => this.#watch();
+    connection.onsignalingstatechange = () => this.#watch();
+    connection.onconnectionstatechange = () => {
+      on.changed(connection.connectionState);
+      this.#watch();
+    };
   }
 
   /** Places a call; `tell` sends the offer before there are candidates. */
@@ -67,8 +71,9 @@ export class Peer {
     const { connection } = this;
     if (!connection.remoteDescription || connection.signalingState === "closed" || this.#offering) return;
     this.#offering = true;
+    // An offer that is lost on the way has no answer: another one follows.
+    this.#lookAgain(this.#polite ? 1.5 * RETRY : RETRY);
     try {
-      // An offer that was not answered in time may have been lost.
       if (connection.signalingState === "have-local-offer") await connection.setLocalDescription({ type: "rollback" });
       connection.restartIce();
       await connection.setLocalDescription(await connection.createOffer({ iceRestart: true }));
@@ -88,6 +93,11 @@ export class Peer {
     this.#on.send({ id: "restartResponse", sdpAnswer: connection.localDescription.sdp });
   }
 
+  /** Whether there is a path that works, and no offer that waits for its answer. */
+  get settled() {
+    return this.connection.connectionState === "connected" && this.connection.signalingState === "stable";
+  }
+
   /** Fresh credentials: those of the old path may end with it, so that another is taken in time. */
   async renew(configuration) {
     this.connection.setConfiguration(configuration);
@@ -96,7 +106,7 @@ export class Peer {
 
   close() {
     clearTimeout(this.#timer);
-    this.connection.onconnectionstatechange = null;
+    this.connection.onconnectionstatechange = this.connection.onsignalingstatechange = null;
     this.connection.close();
   }
 
@@ -106,20 +116,23 @@ export class Peer {
 
   #watch() {
     const state = this.connection.connectionState;
-    this.#on.changed(state);
-    if (state === "connected") {
+    if (state === "connected") this.#lostAt = 0;
+    if (this.settled) {
       clearTimeout(this.#timer);
-      this.#timer = this.#lostAt = 0;
-    } else if ((state === "disconnected" || state === "failed") && !this.#timer) {
+      this.#timer = 0;
+    } else if (state === "disconnected" || state === "failed") {
       this.#lostAt ||= performance.now();
-      this.#timer = setTimeout(() => this.#again(), this.#polite ? 2 * PAUSE : PAUSE);
+      this.#lookAgain(this.#polite ? 2 * PAUSE : PAUSE);
     }
   }
 
-  #again() {
-    if (performance.now() - this.#lostAt > GIVE_UP) return this.#on.dead();
-    this.#on.log("No path to the other side: looking for another one.", true);
-    this.restart().catch((error) => this.#on.log(`No other path: ${error.message}`, true));
-    this.#timer = setTimeout(() => this.#again(), this.#polite ? 1.5 * RETRY : RETRY);
+  #lookAgain(after) {
+    this.#timer ||= setTimeout(() => {
+      this.#timer = 0;
+      if (this.settled) return;
+      if (this.#lostAt && performance.now() - this.#lostAt > GIVE_UP) return this.#on.dead();
+      this.#on.log("No path to the other side: looking for another one.", true);
+      this.restart().catch((error) => this.#on.log(`No other path: ${error.message}`, true));
+    }, after);
   }
 }

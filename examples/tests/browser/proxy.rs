@@ -1,7 +1,7 @@
 //! What stands between a browser and a server: a TCP proxy that can be cut, and a forwarder of datagrams.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -63,13 +63,16 @@ pub(crate) async fn forward_udp(listen: SocketAddr, to: SocketAddr) {
         let mut sources: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
         let mut packet = vec![0; 65_536];
         while let Ok((length, from)) = near.recv_from(&mut packet).await {
-            if !sources.contains_key(&from) {
-                let far = Arc::new(UdpSocket::bind(SocketAddr::new(to.ip(), 0)).await.expect("a socket"));
-                far.connect(to).await.expect("an address");
-                tokio::spawn(back(far.clone(), near.clone(), from));
-                sources.insert(from, far);
-            }
-            let _ = sources[&from].send(&packet[..length]).await;
+            let far = match sources.entry(from) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let far = Arc::new(UdpSocket::bind(SocketAddr::new(to.ip(), 0)).await.expect("a socket"));
+                    far.connect(to).await.expect("an address");
+                    tokio::spawn(back(far.clone(), near.clone(), from));
+                    new.insert(far)
+                }
+            };
+            let _ = far.send(&packet[..length]).await;
         }
     });
 }

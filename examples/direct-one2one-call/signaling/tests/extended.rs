@@ -73,13 +73,15 @@ async fn a_lost_page_comes_back_into_its_call_and_hears_what_was_said() {
     bob.send(candidate(1)).await;
     bob.send(json!({ "id": "restart", "sdpOffer": "older" })).await;
     bob.send(json!({ "id": "restart", "sdpOffer": "newer" })).await;
+    bob.send(json!({ "id": "ping" })).await;
+    bob.heard("pong").await;
 
     let (mut alice, reply) = server.back(&token).await;
 
     assert_eq!((&reply["response"], &reply["peer"]), (&"accepted".into(), &"bob".into()));
     assert_eq!(reply["iceConfiguration"]["iceTransportPolicy"], "relay");
-    assert_eq!(alice.next().await["candidate"], candidate(1)["candidate"]);
-    assert_eq!(alice.next().await, json!({ "id": "restart", "sdpOffer": "newer" }));
+    assert_eq!(alice.heard("iceCandidate").await["candidate"], candidate(1)["candidate"]);
+    assert_eq!(alice.heard("restart").await["sdpOffer"], "newer");
     alice.send(json!({ "id": "restartResponse", "sdpAnswer": "answer" })).await;
     assert_eq!(bob.heard("restartResponse").await["sdpAnswer"], "answer");
     alice.send(json!({ "id": "stop" })).await;
@@ -165,15 +167,16 @@ fn a_page_that_stays_away_has_hung_up_and_its_token_is_void() {
 #[tokio::test]
 async fn who_has_just_been_lost_cannot_be_called_and_keeps_its_name() {
     let server = Server::start().await;
-    let (alice, _) = server.page("alice").await;
-    let mut bob = server.user("bob").await;
+    let (alice, _, _bob) = server.pages_in_call().await;
+    let mut carol = server.user("carol").await;
     drop(alice);
     server.away("alice").await;
 
-    bob.send(json!({ "id": "call", "to": "alice", "sdpOffer": "" })).await;
-    assert_eq!(bob.next().await["message"], "User alice has just lost the connection: try again in a moment");
-    bob.send(json!({ "id": "register", "name": "alice" })).await;
-    assert_eq!(bob.next().await["message"], "User alice is already registered");
+    carol.send(json!({ "id": "call", "to": "alice", "sdpOffer": "" })).await;
+    let why = "User alice has just lost the connection: try again in a moment";
+    assert_eq!(carol.next().await["message"], why);
+    carol.send(json!({ "id": "register", "name": "alice" })).await;
+    assert_eq!(carol.next().await["message"], "User alice is already registered");
 }
 
 #[tokio::test]
