@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::{Counters, LiveRelays};
 
+mod bell;
 mod bind;
 mod builder;
 #[cfg(target_os = "linux")]

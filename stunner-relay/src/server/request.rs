@@ -120,7 +120,7 @@ impl Server {
         if !allocation.is_live(request.now) {
             return Err(Refusal::AllocationMismatch);
         }
-        if allocation.known.user != request.known.user {
+        if allocation.rest.known.user != request.known.user {
             return Err(Refusal::WrongCredentials);
         }
         Ok(id)
