@@ -95,7 +95,7 @@ struct Program {
 
 impl Program {
     async fn start(settings: Settings, dirs: Vec<PathBuf>, process: Environment) -> Result<Self, String> {
-        let users = Users::new(&settings.auth, SystemClock);
+        let users = Users::new(&settings.auth, settings.previous.as_ref(), SystemClock);
         let turn = if settings.turn { Some(Arc::new(turn::start(&settings, users.clone())?)) } else { None };
         let (stop, stopped) = watch::channel(false);
         let ice = if settings.signaling { Some(ice::Ice::new(&settings, turn.as_deref())?) } else { None };
@@ -113,7 +113,7 @@ impl Program {
                 health(turn, ice.as_ref(), *drains.borrow() && !stays_ready)
             })?;
         }
-        announce(turn.as_deref(), web.as_ref());
+        announce(turn.as_deref(), web.as_ref(), &settings.environment);
         if !dirs.is_empty() {
             tokio::spawn(Reload::new(dirs, process, settings, users, ice).run());
         }
@@ -174,7 +174,7 @@ async fn drain(turn: &TurnServer, cluster: &Cluster, signals: &mut Signals) {
 }
 
 /// Says where everything is.
-fn announce(turn: Option<&stunner_relay::TurnServer>, web: Option<&https::Web>) {
+fn announce(turn: Option<&TurnServer>, web: Option<&https::Web>, environment: &Environment) {
     for listener in turn.iter().flat_map(|turn| turn.listeners()) {
         println!("TURN on {} {}", listener.transport().name(), listener.address());
     }
@@ -183,7 +183,7 @@ fn announce(turn: Option<&stunner_relay::TurnServer>, web: Option<&https::Web>) 
         for url in web.urls() {
             println!("    {url}");
         }
-        for_phones(web);
+        for_phones(web, environment);
         if let Some(path) = web.certificate() {
             println!(
                 "\nThe certificate is this program's own ({path}): the browser asks once whether to trust it."
@@ -194,9 +194,9 @@ fn announce(turn: Option<&stunner_relay::TurnServer>, web: Option<&https::Web>) 
 }
 
 /// Shows people at a terminal what to do with a phone.
-fn for_phones(web: &https::Web) {
+fn for_phones(web: &https::Web, environment: &Environment) {
     let Some(url) = web.url_for_others() else { return };
-    if invite::in_container() && std::env::var_os("STUNNER_PUBLIC_ADDR").is_none() {
+    if invite::in_container() && environment.get("STUNNER_PUBLIC_ADDR").is_none() {
         println!(
             "\nThis is a container: others reach it by the address of its machine. Set STUNNER_PUBLIC_ADDR to that address, and a QR code of it is shown."
         );

@@ -59,6 +59,7 @@ Environment:
   STUNNER_AUTH_TYPE              plaintext (static) or longterm (ephemeral) [default: longterm]
   STUNNER_USERNAME, STUNNER_PASSWORD    of plaintext [default: user, pass]
   STUNNER_SHARED_SECRET          of longterm [default: made at start]
+  STUNNER_SHARED_SECRET_PREVIOUS accepted too, so that replicas which start after a change know what was given out before
   STUNNER_DURATION               how long credentials are good for, in seconds [default: 86400]
   STUNNER_MIN_PORT, STUNNER_MAX_PORT    relayed ports [default: 49152, 65535]
   STUNNER_RELAY_PEERS            --relay-peers, with commas between them
@@ -84,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) turn_port: u16,
     pub(crate) relay_ports: (u16, u16),
     pub(crate) auth: Auth,
+    /// What TURN accepts besides, and nobody is given any more.
+    pub(crate) previous: Option<Auth>,
     pub(crate) environment: Environment,
     /// How long time-limited credentials are good for, in seconds.
     pub(crate) duration: u64,
@@ -145,6 +148,7 @@ impl Settings {
                 number(environment, "STUNNER_MIN_PORT")?.unwrap_or(49_152),
                 number(environment, "STUNNER_MAX_PORT")?.unwrap_or(65_535),
             ),
+            previous: previous(&auth, environment),
             auth,
             environment: environment.clone(),
             duration,
@@ -168,6 +172,13 @@ impl Settings {
             .parse::<Targets>()
             .map_err(|error| format!("STUNNER_LOGLEVEL={text}: {error}; write for instance all:DEBUG"))
     }
+}
+
+/// Credentials as they were made before the secret was changed.
+fn previous(auth: &Auth, environment: &Environment) -> Option<Auth> {
+    let AuthKind::TimeLimited { algorithm, .. } = auth.kind else { return None };
+    let secret = environment.get("STUNNER_SHARED_SECRET_PREVIOUS")?.into();
+    Some(Auth { realm: auth.realm.clone(), kind: AuthKind::TimeLimited { secret, algorithm } })
 }
 
 /// What this program, if it runs TURN, does differently from the Node library where nobody says anything: a secret of its

@@ -24,6 +24,8 @@ pub(crate) struct Reload {
     settings: Settings,
     users: Users,
     ice: Option<Ice>,
+    /// Why they cannot be read, so that it is said once.
+    failure: Option<String>,
     /// Credentials that the page is to give out from then on.
     next: Option<(Auth, Instant)>,
 }
@@ -38,7 +40,7 @@ impl Reload {
         ice: Option<Ice>,
     ) -> Self {
         let read = settings.environment.clone();
-        Self { dirs, process, read, settings, users, ice, next: None }
+        Self { dirs, process, read, settings, users, ice, failure: None, next: None }
     }
 
     /// Reads and reads again.
@@ -55,19 +57,21 @@ impl Reload {
     }
 
     fn look(&mut self) {
-        match read_dirs(&self.dirs, &self.process) {
-            Ok(found) if found != self.read => {
-                self.read = found;
-                if let Err(error) = self.take() {
-                    tracing::error!(
-                        error,
-                        "a changed configuration is no good; the one before stays in effect"
-                    );
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(error, "the configuration cannot be read; the one before stays in effect");
+        let found = read_dirs(&self.dirs, &self.process);
+        let failure = found.as_ref().err().cloned();
+        if failure.is_some() && failure != self.failure {
+            tracing::warn!(
+                error = failure,
+                "the configuration cannot be read; the one before stays in effect"
+            );
+        }
+        self.failure = failure;
+        if let Ok(found) = found
+            && found != self.read
+        {
+            self.read = found;
+            if let Err(error) = self.take() {
+                tracing::error!(error, "a changed configuration is no good; the one before stays in effect");
             }
         }
         if let Some((auth, _)) = self.next.take_if(|(_, at)| *at <= Instant::now()) {
@@ -88,7 +92,7 @@ impl Reload {
                     .to_owned(),
             );
         }
-        if old_auth != new_auth {
+        if old_auth != new_auth || self.settings.previous != new.previous {
             self.rotate(&new);
         }
         self.ice.iter().for_each(|ice| ice.change(|given| given.surround(&new.environment)));
@@ -104,7 +108,7 @@ impl Reload {
     fn rotate(&mut self, new: &Settings) {
         let delay = new.cluster.rotation_delay;
         let overlap = self.settings.duration.saturating_add(delay.as_secs().saturating_mul(2));
-        self.users.change(&new.auth, overlap);
+        self.users.change(&new.auth, new.previous.as_ref(), overlap);
         let wait = if new.turn { Duration::ZERO } else { delay };
         tracing::info!(seconds = overlap, "credentials have changed; the old ones are accepted for so long");
         self.next = Some((new.auth.clone(), Instant::now() + wait));

@@ -42,6 +42,7 @@ pub(crate) fn follow(peers: &[RelayPeer], ports: (u16, u16), own: &[IpAddr]) -> 
     }
     let replicas = Arc::new(replicas);
     if !names.is_empty() {
+        replicas.outdated();
         tokio::spawn(keep_looking(names, replicas.clone(), missed, look_up));
     }
     Some(replicas)
@@ -53,7 +54,8 @@ async fn look_up(name: Box<str>) -> io::Result<Vec<IpAddr>> {
     Ok(found?.map(|address| address.ip()).collect())
 }
 
-/// Looks all names up every few seconds, and at once when a client asks for a peer that nobody knows.
+/// Looks all names up every few seconds, and soon when a client asks for a peer that nobody knows. Only what was found for
+/// such a client is a reason to refuse it, and only for a moment: a replica may have come since any earlier look.
 async fn keep_looking<F>(
     mut names: Vec<Name>,
     replicas: Arc<Replicas>,
@@ -62,13 +64,16 @@ async fn keep_looking<F>(
 ) where
     F: Future<Output = io::Result<Vec<IpAddr>>>,
 {
+    let mut asked = false;
     loop {
         join_all(names.iter_mut().map(|name| name.take(look_up(name.name.clone())))).await;
         replicas.set(names.iter().flat_map(|name| name.addresses.iter().copied()).collect());
+        if !asked {
+            replicas.outdated();
+        }
         sleep(PAUSE).await;
         replicas.outdated();
-        // Either is a reason to look again.
-        let _ = timeout(EVERY - PAUSE, missed.notified()).await;
+        asked = timeout(EVERY - PAUSE, missed.notified()).await.is_ok();
     }
 }
 
@@ -144,6 +149,7 @@ mod tests {
                 let found = zone.addresses.clone().ok_or_else(|| io::Error::other("no such name"));
                 std::future::ready(found)
             };
+            replicas.outdated();
             let policy = RelayOnly::new().replicas(replicas.clone());
             let world = Self { zone, policy };
             world.is_now(addresses);
@@ -196,6 +202,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_replica_that_comes_right_after_a_look_is_not_refused_for_that() {
+        let world = World::new(Some(&[]));
+        sleep(Duration::from_millis(1)).await;
+        world.is_now(Some(&["10.244.0.9"]));
+
+        assert_eq!(world.verdict("10.244.0.9"), Verdict::NotYet);
+        sleep(PAUSE).await;
+
+        assert_eq!(world.verdict("10.244.0.9"), Verdict::AskPort);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_is_refused_once_it_was_looked_for() {
+        let world = World::new(Some(&["10.244.0.7"]));
+        sleep(PAUSE).await;
+        assert_eq!(world.verdict("8.8.8.8"), Verdict::NotYet);
+        sleep(Duration::from_millis(500)).await;
+
+        assert_eq!(world.verdict("8.8.8.8"), Verdict::Deny);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn strangers_are_refused_and_make_for_one_look_up_a_second() {
         let world = World::new(Some(&[]));
         sleep(Duration::from_millis(1)).await;
@@ -212,7 +240,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_name_that_does_not_resolve_admits_nobody() {
         let world = World::new(None);
-        sleep(Duration::from_millis(1)).await;
+        sleep(PAUSE).await;
+        assert_eq!(world.verdict("10.244.0.7"), Verdict::NotYet);
+        sleep(Duration::from_millis(500)).await;
+
         assert_eq!(world.verdict("10.244.0.7"), Verdict::Deny);
     }
 

@@ -25,22 +25,28 @@ struct Accepted {
 }
 
 impl<T: TimeSource + Clone> Users<T> {
-    pub(crate) fn new(auth: &Auth, clock: T) -> Self {
+    pub(crate) fn new(auth: &Auth, previous: Option<&Auth>, clock: T) -> Self {
         let users = Self { all: Arc::default(), clock };
-        users.change(auth, 0);
+        users.change(auth, previous, 0);
         users
     }
 
-    /// From now on these are in use. Those before are accepted for so many seconds more, unless they come back.
-    pub(crate) fn change(&self, auth: &Auth, overlap: u64) {
+    /// From now on these are in use, and those that are named as the previous ones. All others are accepted for so many
+    /// seconds more, unless they come back.
+    pub(crate) fn change(&self, auth: &Auth, previous: Option<&Auth>, overlap: u64) {
         let now = self.clock.unix_seconds();
+        let named = [Some(auth), previous];
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|accepted| accepted.auth != *auth && accepted.until.is_none_or(|until| until >= now));
+        all.retain(|accepted| {
+            !named.contains(&Some(&accepted.auth)) && accepted.until.is_none_or(|until| until >= now)
+        });
         for accepted in all.iter_mut() {
             accepted.until.get_or_insert(now.saturating_add(overlap));
         }
-        if let Some(check) = check(auth, &self.clock) {
-            all.insert(0, Accepted { auth: auth.clone(), check, until: None });
+        for auth in named.into_iter().flatten() {
+            if let Some(check) = check(auth, &self.clock) {
+                all.push(Accepted { auth: auth.clone(), check, until: None });
+            }
         }
     }
 }

@@ -137,3 +137,19 @@ fn a_directory_goes_before_the_environment_and_the_last_one_first() {
     dirs.iter().for_each(|dir| std::fs::remove_dir_all(dir).unwrap());
     assert!(read_dirs(&dirs, &below).unwrap_err().contains("--config-dir"));
 }
+
+#[test]
+fn a_previous_secret_is_of_time_limited_credentials() {
+    let previous = |kind| {
+        let variables = [
+            ("STUNNER_AUTH_TYPE", kind),
+            ("STUNNER_SHARED_SECRET", "new"),
+            ("STUNNER_SHARED_SECRET_PREVIOUS", "old"),
+        ];
+        settings(&[], &variables).unwrap().previous.map(|auth| auth.kind)
+    };
+
+    let old = AuthKind::TimeLimited { secret: "old".into(), algorithm: Default::default() };
+    assert_eq!(previous("longterm"), Some(old));
+    assert_eq!(previous("plaintext"), None);
+}

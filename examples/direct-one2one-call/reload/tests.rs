@@ -30,7 +30,7 @@ impl World {
         let environment = read_dirs(&[&dir], &process).expect("variables");
         let settings = Settings::new(options, &environment).expect("settings");
         let ice = Ice::new(&settings, None).expect("an address may come yet");
-        let users = Users::new(&settings.auth, SystemClock);
+        let users = Users::new(&settings.auth, None, SystemClock);
         let reload = Reload::new(vec![dir.clone()], process, settings, users, Some(ice.clone()));
         Self { dir, ice, reload }
     }

@@ -35,7 +35,7 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "a world begins at some instant")]
     fn new(auth: &Auth) -> Self {
         let clock = Clock(Arc::new(AtomicU64::new(1_000)));
-        let users = Users::new(auth, clock.clone());
+        let users = Users::new(auth, None, clock.clone());
         let config = Config::new("realm", users.clone(), RelayOnly::new());
         let now = Instant::now();
         Self { users, clock, server: Server::new(Arc::new(config), [7; 32], now), now }
@@ -92,7 +92,7 @@ fn an_old_password_is_good_until_the_overlap_is_over() {
     let (old, new) = (world.issue(&fixed("old"), 0), world.issue(&fixed("new"), 0));
     assert!(world.admits(&old) && !world.admits(&new));
 
-    world.users.change(&fixed("new"), 3_600);
+    world.users.change(&fixed("new"), None, 3_600);
     assert!(world.admits(&old) && world.admits(&new));
     world.pass(3_600);
     assert!(world.admits(&old) && world.admits(&new));
@@ -107,7 +107,7 @@ fn a_change_without_overlap_reaches_users_that_the_server_remembers_within_a_min
     let old = world.issue(&fixed("old"), 0);
     assert!(world.admits(&old));
 
-    world.users.change(&fixed("new"), 0);
+    world.users.change(&fixed("new"), None, 0);
     world.pass(61);
 
     assert!(!world.admits(&old));
@@ -119,7 +119,7 @@ fn what_an_old_secret_made_is_good_while_it_lasts_and_no_more_can_be_made() {
     let made = world.issue(&limited("old"), 600);
     world.pass(10);
 
-    world.users.change(&limited("new"), 600);
+    world.users.change(&limited("new"), None, 600);
 
     let (forged, new) = (world.issue(&limited("old"), 86_400), world.issue(&limited("new"), 86_400));
     assert!(world.admits(&made) && world.admits(&new) && !world.admits(&forged));
@@ -132,8 +132,8 @@ fn three_generations_are_good_side_by_side() {
     let mut world = World::new(&limited("first"));
     let made: Vec<_> = ["first", "second", "third"].map(|secret| world.issue(&limited(secret), 60)).into();
 
-    world.users.change(&limited("second"), 60);
-    world.users.change(&limited("third"), 60);
+    world.users.change(&limited("second"), None, 60);
+    world.users.change(&limited("third"), None, 60);
 
     assert!(made.iter().all(|credentials| world.admits(credentials)));
 }
@@ -141,11 +141,26 @@ fn three_generations_are_good_side_by_side() {
 #[test]
 fn what_comes_back_is_in_use_again() {
     let mut world = World::new(&fixed("old"));
-    world.users.change(&fixed("new"), 60);
-    world.users.change(&fixed("old"), 60);
+    world.users.change(&fixed("new"), None, 60);
+    world.users.change(&fixed("old"), None, 60);
     world.pass(120);
 
     let (old, new) = (world.issue(&fixed("old"), 0), world.issue(&fixed("new"), 0));
 
     assert!(world.admits(&old) && !world.admits(&new));
+}
+
+#[test]
+fn what_is_named_as_previous_is_good_without_end_and_what_is_no_longer_named_ends() {
+    let mut world = World::new(&limited("new"));
+    world.users.change(&limited("new"), Some(&limited("old")), 60);
+    world.pass(3_600);
+    let old = world.issue(&limited("old"), 86_400);
+    assert!(world.admits(&old));
+
+    world.users.change(&limited("new"), None, 60);
+    world.pass(61);
+
+    let new = world.issue(&limited("new"), 86_400);
+    assert!(!world.admits(&old) && world.admits(&new));
 }

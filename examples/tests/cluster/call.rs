@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use stunner_relay::Transport;
 use tokio::task::JoinHandle;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
@@ -14,8 +15,10 @@ use crate::{
     signaling::{Server, User},
 };
 
-/// How often a client asks for a peer that was refused.
-const TRIES: u32 = 8;
+/// How often a client asks for a peer that was refused: over UDP once, as browsers do.
+fn tries(kind: Kind) -> u32 {
+    if kind.transport == Transport::Udp { 1 } else { 8 }
+}
 
 /// A call that is up.
 pub(crate) struct Call {
@@ -54,13 +57,13 @@ impl Call {
             let peer: SocketAddr = offer.parse().expect("an address");
             let (mut far, relayed) = allocate(&server, kind, Some(peer)).await;
             second.accept(&from, &relayed.to_string()).await;
-            far.reach(peer, TRIES).await.unwrap_or_else(|why| panic!("{relayed} to {peer}: {why}"));
+            far.reach(peer, tries(kind)).await.unwrap_or_else(|why| panic!("{relayed} to {peer}: {why}"));
             (far, relayed, peer)
         };
         let asked = async {
             let answer = first.call(&callee, &offer).await;
             let peer: SocketAddr = answer.parse().expect("an address");
-            near.reach(peer, TRIES).await.unwrap_or_else(|why| panic!("{relayed} to {peer}: {why}"));
+            near.reach(peer, tries(kind)).await.unwrap_or_else(|why| panic!("{relayed} to {peer}: {why}"));
         };
         let ((far, far_relayed, _), ()) = tokio::join!(answered, asked);
         let legs = [Side::new(near, relayed, far_relayed), Side::new(far, far_relayed, relayed)];

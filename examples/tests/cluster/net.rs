@@ -91,8 +91,7 @@ impl Net {
     fn try_programs(&self) -> io::Result<()> {
         self.rules("list ruleset")?;
         for program in ["conntrack", "dnsmasq"] {
-            output(Command::new(program).arg("--version"), "")
-                .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+            output(Command::new(program).arg("--version"), "")?;
         }
         Ok(())
     }
@@ -217,7 +216,8 @@ fn ip(arguments: &str) -> io::Result<String> {
 
 /// What a program says to this input, if it ends well.
 fn output(command: &mut Command, input: &str) -> io::Result<String> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.map_err(|error| io::Error::new(error.kind(), format!("{command:?}: {error}")))?;
     child.stdin.take().expect("a pipe").write_all(input.as_bytes())?;
     let done = child.wait_with_output()?;
     if done.status.success() {
