@@ -91,7 +91,7 @@ const handlers = {
     log(`Back as ${state.name}.`);
     if (!peer && state.call === "running") return hangUp(`${state.peer} hung up while the connection was lost.`, false);
     if (peer && state.call !== "running") return send({ id: "stop" });
-    state.link?.connection.setConfiguration(state.ice);
+    if (iceConfiguration) state.link?.connection.setConfiguration(iceConfiguration);
     if (state.link && !state.link.settled) await state.link.restart();
   },
 
