@@ -12,7 +12,7 @@ const { $, log, notice, status } = view;
 const query = new URLSearchParams(location.search);
 
 /** What is going on. `call`: none, calling, ringing or running. */
-const state = { name: "", registered: false, wanted: false, retry: 0, resume: null, ice: null, call: "none", peer: "", offer: null, early: [], link: null, local: null, test: false, last: null, stop: [] };
+const state = { name: "", registered: false, wanted: false, resume: null, ice: null, call: "none", peer: "", offer: null, early: [], link: null, local: null, test: false, last: null, stop: [] };
 
 const wire = new Wire({
   opened(kind) {
@@ -58,7 +58,6 @@ function register() {
 
 function registered(iceConfiguration, resume) {
   state.registered = true;
-  state.retry = 0;
   state.resume = resume ?? null;
   state.ice = iceConfiguration ?? {};
   status(`Registered as ${state.name}`, "registered");
@@ -68,12 +67,10 @@ function registered(iceConfiguration, resume) {
 const handlers = {
   registerResponse({ response, message, iceConfiguration, resume }) {
     if (response !== "accepted") {
-      // After a lost connection the server may still know the old one for a moment.
-      if (message?.includes("already registered") && state.retry++ < 16 && state.ice) return void setTimeout(register, 2000);
       state.wanted = state.registered = false;
       status("Not registered", "none");
       refresh();
-      return notice(`Not registered: ${message ?? "the server refused"}. ${message?.includes("already registered") ? "Choose another name." : ""}`);
+      return notice(`Not registered: ${message ?? "the server refused"}. ${message?.includes("already registered") ? "Choose another name, or, if that is you on a page that is gone, wait half a minute." : ""}`);
     }
     registered(iceConfiguration, resume);
     log(`Registered as ${state.name}. Relay: ${(state.ice.iceServers ?? []).map((server) => server.urls ?? server.url).join(", ") || "none"}`);
@@ -94,7 +91,7 @@ const handlers = {
     log(`Back as ${state.name}.`);
     if (!peer && state.call === "running") return hangUp(`${state.peer} hung up while the connection was lost.`, false);
     if (peer && state.call !== "running") return send({ id: "stop" });
-    state.link?.connection.setConfiguration(state.ice);
+    if (iceConfiguration) state.link?.connection.setConfiguration(iceConfiguration);
     if (state.link && !state.link.settled) await state.link.restart();
   },
 
