@@ -5,13 +5,14 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 /// A target: its name, and what takes the bytes.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("message", stunner_fuzz::message),
     ("builder", stunner_fuzz::builder),
     ("framing", stunner_fuzz::framing),
     ("differential", stunner_fuzz::differential),
     ("uri", stunner_fuzz::uri),
     ("server", stunner_fuzz::server),
+    ("sequence", stunner_fuzz::sequence),
     ("config", stunner_fuzz::config),
 ];
 

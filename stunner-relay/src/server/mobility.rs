@@ -198,7 +198,10 @@ impl Server {
         } else if mobility.moving.is_some() {
             self.arrive(id);
         } else {
+            // Who connects from there next is somebody else, for all we know: no packet comes from port 0.
             mobility.stranded = true;
+            allocation.client.tuple.client.set_port(0);
+            self.table.forget_path(ended);
         }
         true
     }
