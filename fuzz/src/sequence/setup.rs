@@ -114,6 +114,8 @@ pub(super) fn config([switches, room]: [u8; 2]) -> Config {
     config.max_permissions = 1 + usize::from(room & 3);
     config.max_channels = 1 + usize::from(room >> 2 & 3);
     config.max_connections = 2;
+    config.sha256_only = room & 0xF0 == 0x10;
+    config.unauthenticated = room & 0xF0 == 0x20;
     config
 }
 

@@ -14,7 +14,7 @@ use stunner_proto::{
 };
 use stunner_relay::{
     AllocateRequest, AllocationId, Client, Config, ConnectRequest, Event, IcmpError, MAX_REPLY, Output,
-    PortWish, Refusal, RelayId, Server,
+    PortWish, Refusal, RelayId, Relayed, Server,
 };
 
 use super::{
@@ -150,11 +150,13 @@ impl World {
 
     fn bind(&mut self, request: AllocateRequest, reply: &mut [u8; MAX_REPLY]) -> usize {
         let wish = request.wants().port;
-        let relayed = request.wants().bind(|family| match wish {
-            PortWish::Reserved(token) => self.kept.remove(&token.0).ok_or(Refusal::InsufficientCapacity),
-            _ if self.exhausted => Err(Refusal::InsufficientCapacity),
-            _ => Ok(self.port(family, matches!(wish, PortWish::Even | PortWish::EvenAndNext(_)))),
-        });
+        let relayed = match wish {
+            PortWish::Reserved(token) => self.reserved(token),
+            _ => request.wants().bind(|family| {
+                let even = matches!(wish, PortWish::Even | PortWish::EvenAndNext(_));
+                if self.exhausted { Err(Refusal::InsufficientCapacity) } else { Ok(self.port(family, even)) }
+            }),
+        };
         let accepted = self.server.accept(request, relayed, self.now, reply);
         for relayed in [relayed.v4, relayed.v6].into_iter().flatten().filter_map(Result::ok) {
             let Some(relay) = accepted.relay(AddressFamily::of(relayed.ip())) else { continue };
@@ -166,6 +168,14 @@ impl World {
         }
         assert!(self.sockets.len() <= 2 * MAX_ALLOCATIONS);
         accepted.reply
+    }
+
+    /// The port that is kept under a token, of whichever family it is.
+    fn reserved(&mut self, token: ReservationToken) -> Relayed {
+        match self.kept.remove(&token.0).ok_or(Refusal::InsufficientCapacity) {
+            Ok(relayed) if relayed.is_ipv6() => Relayed { v4: None, v6: Some(Ok(relayed)) },
+            relayed => Relayed { v4: Some(relayed), v6: None },
+        }
     }
 
     /// One that was never taken, as long as there are any.

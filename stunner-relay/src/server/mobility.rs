@@ -133,7 +133,7 @@ impl Server {
         let taken = self.is_taken(&from.tuple, id, now);
         let allocation = self.table.get_mut(id).filter(|found| found.is_live(now));
         let allocation = allocation.ok_or(Refusal::AllocationMismatch)?;
-        if allocation.known.user != request.known.user {
+        if !allocation.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         if family.is_some_and(|family| allocation.half(family, now).is_none()) {

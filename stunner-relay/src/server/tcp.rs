@@ -231,7 +231,7 @@ impl Server {
             found.filter(|found| matches!(found.state, State::Waiting { until } if request.now < until));
         let found = found.ok_or(Refusal::BadRequest)?;
         let owner = self.table.get(found.allocation).ok_or(Refusal::BadRequest)?;
-        if owner.known.user != request.known.user {
+        if !owner.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         found.state = State::Bound;

@@ -25,8 +25,7 @@ impl World {
         let of = |message: &Message<'_>| (message.method(), message.transaction_id());
         assert_eq!((request.class(), of(&answer)), (Class::Request, of(&request)));
         let signer = signer(request);
-        let kinds = [AttributeType::MESSAGE_INTEGRITY, AttributeType::MESSAGE_INTEGRITY_SHA256];
-        let signed = kinds.into_iter().any(|kind| answer.contains(kind));
+        let signed = is_signed(answer);
         if signed {
             let (_, key) = signer.expect("who signs nothing gets nothing signed");
             assert!(answer.authenticate(key).is_ok(), "signed with another key");
@@ -36,8 +35,9 @@ impl World {
             Some(401 | 438) => self.watch_challenge(from),
             None if request.method() != Method::BINDING => {
                 assert_eq!(answer.class(), Class::SuccessResponse);
-                let (user, _) = signer.expect("only who signs is granted anything");
-                assert!(signed, "what is granted is signed");
+                let nobody = self.config.unauthenticated && !is_signed(request);
+                let user = if nobody { "" } else { signer.expect("only who signs is granted anything").0 };
+                assert!(signed != nobody, "what is granted is signed");
                 if let Some(id) = self.server.allocation_of(&from.tuple) {
                     self.ledger.granted(id, from, user, [&request, &answer], self.now);
                 }
@@ -183,6 +183,11 @@ impl World {
         assert_eq!(self.server.poll_timeout(), None);
         self.transcript.finish()
     }
+}
+
+fn is_signed(message: Message<'_>) -> bool {
+    let kinds = [AttributeType::MESSAGE_INTEGRITY, AttributeType::MESSAGE_INTEGRITY_SHA256];
+    kinds.into_iter().any(|kind| message.contains(kind))
 }
 
 /// Whose key signed a message, and which.
