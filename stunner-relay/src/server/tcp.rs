@@ -223,7 +223,10 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Result<Output<'p>, Refusal> {
         let connection = request.message.require::<ConnectionId>()?;
-        if !request.exchange.from.tuple.transport.is_stream() {
+        let tuple = request.exchange.from.tuple;
+        // A stream carries messages or the data of a connection: one with an allocation is in use.
+        let is_taken = self.table.by_tuple(&tuple).is_some();
+        if !tuple.transport.is_stream() || is_taken {
             return Err(Refusal::BadRequest);
         }
         let found = self.connections.by_id.get_mut(&connection.0);

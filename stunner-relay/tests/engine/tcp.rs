@@ -83,6 +83,17 @@ fn tcp_01_and_06_over_a_stream_a_client_gets_an_address_for_connections_and_no_t
 }
 
 #[test]
+fn tcp_20_a_stream_with_an_allocation_cannot_become_a_connections_data() {
+    let (mut world, mut user, _) = allocated();
+    let connection = connected(&mut world, &mut user);
+
+    let answer = user.ask(&mut world, Method::CONNECTION_BIND, |message| message.attribute(&connection));
+
+    assert_eq!((answer.code(), world.spliced.len()), (400, 0));
+    assert_eq!(bind(&mut world, "user", client(2), connection).code(), 0);
+}
+
+#[test]
 fn tcp_02_over_datagrams_it_does_not() {
     let mut world = World::new(with_connections(config(Everyone)));
 
