@@ -194,8 +194,8 @@ impl World {
             let answer = self.tcp_client()?.ask(&tcp)?;
             self.features.tcp_relay = answer.success().is_ok();
         }
-        let binding = self.wire()?.ask(&Draft::request(Method::BINDING).bytes())?;
-        self.features.other_address = binding.has(AttributeType::OTHER_ADDRESS);
+        let binding = self.udp_wire()?.ask(&Draft::request(Method::BINDING).bytes());
+        self.features.other_address = binding.is_ok_and(|binding| binding.has(AttributeType::OTHER_ADDRESS));
         Ok(())
     }
 
