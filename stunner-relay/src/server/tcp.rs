@@ -196,9 +196,9 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Option<(Client, ConnectionId, usize)> {
         let now = self.time(now);
+        let judged = self.permission(relay.allocation, peer, now)?;
         let allocation = self.table.get(relay.allocation).filter(|allocation| allocation.is_tcp())?;
         allocation.half(relay.family, now)?;
-        let judged = allocation.permissions.get(peer.ip(), now)?;
         let room = allocation.connections().len() < self.config.max_connections;
         if !room || !passes(&self.config, allocation, judged.verdict, peer) {
             return None;
