@@ -311,11 +311,12 @@ impl World {
                 Event::Opened { relay, relayed, .. } => assert_eq!(self.sockets.get(&relayed), Some(&relay)),
                 Event::Closed { relay, relayed, .. } => {
                     assert_eq!(self.sockets.remove(&relayed), Some(relay));
-                    if self.sockets.values().any(|other| other.allocation() == relay.allocation()) {
-                        let family = AddressFamily::of(relayed.ip());
-                        self.ledger.0.get_mut(&relay.allocation()).map(|entry| entry.forget(family));
-                    } else {
-                        self.ledger.0.remove(&relay.allocation());
+                    let family = AddressFamily::of(relayed.ip());
+                    let id = relay.allocation();
+                    if !self.sockets.values().any(|other| other.allocation() == id) {
+                        self.ledger.0.remove(&id);
+                    } else if let Some(entry) = self.ledger.0.get_mut(&id) {
+                        entry.forget(family);
                     }
                 }
                 Event::Disconnected { connection } => {
