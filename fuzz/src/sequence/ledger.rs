@@ -27,8 +27,26 @@ pub(super) struct Entry {
     stranded: bool,
     pub(super) tcp: bool,
     expires: Instant,
-    permitted: BTreeMap<IpAddr, Instant>,
-    bound: BTreeMap<u16, (SocketAddr, Instant)>,
+    permitted: BTreeMap<IpAddr, Grant>,
+    bound: BTreeMap<u16, (SocketAddr, Grant)>,
+}
+
+/// A permission or a channel.
+#[derive(Clone, Copy)]
+struct Grant {
+    since: Instant,
+    /// Whether a policy may have ended it since: then it takes no room.
+    doubtful: bool,
+}
+
+impl Grant {
+    fn new(since: Instant) -> Self {
+        Self { since, doubtful: false }
+    }
+
+    fn takes_room(&self, now: Instant, long: Duration) -> bool {
+        now < self.since + long && !self.doubtful
+    }
 }
 
 impl Ledger {
@@ -68,13 +86,13 @@ impl Ledger {
             }
             Method::CREATE_PERMISSION => {
                 let peers = request.all::<XorPeerAddress>().map(|peer| peer.expect("an address").0.ip());
-                entry.permitted.extend(peers.map(|peer| (peer, now)));
+                entry.permitted.extend(peers.map(|peer| (peer, Grant::new(now))));
             }
             Method::CHANNEL_BIND => {
                 let XorPeerAddress(peer) = request.require().expect("a peer");
                 let number = request.require::<stunner_proto::ChannelNumber>().expect("a number").get();
-                entry.permitted.insert(peer.ip(), now);
-                entry.bound.insert(number, (peer, now));
+                entry.permitted.insert(peer.ip(), Grant::new(now));
+                entry.bound.insert(number, (peer, Grant::new(now)));
             }
             _ => {}
         }
@@ -106,12 +124,20 @@ impl Ledger {
         }
     }
 
+    /// There is another policy, which ends what it denies when that is tried.
+    pub(super) fn doubt(&mut self) {
+        for entry in self.0.values_mut() {
+            let channels = entry.bound.values_mut().map(|(_, grant)| grant);
+            entry.permitted.values_mut().chain(channels).for_each(|grant| grant.doubtful = true);
+        }
+    }
+
     /// As many as there may be.
     pub(super) fn check(&self, config: &Config, now: Instant) {
         for entry in self.0.values() {
-            let live = |since: &&Instant, long| now < **since + long;
-            let permissions = entry.permitted.values().filter(|since| live(since, PERMISSION)).count();
-            let channels = entry.bound.values().filter(|(_, since)| live(&since, CHANNEL)).count();
+            let permissions =
+                entry.permitted.values().filter(|grant| grant.takes_room(now, PERMISSION)).count();
+            let channels = entry.bound.values().filter(|(_, grant)| grant.takes_room(now, CHANNEL)).count();
             assert!(permissions <= config.max_permissions, "{permissions} permissions");
             assert!(channels <= config.max_channels, "{channels} channels");
         }
@@ -138,11 +164,11 @@ impl Entry {
     }
 
     pub(super) fn permits(&self, peer: IpAddr, now: Instant) -> bool {
-        self.permitted.get(&peer).is_some_and(|&since| now < since + PERMISSION)
+        self.permitted.get(&peer).is_some_and(|grant| now < grant.since + PERMISSION)
     }
 
     pub(super) fn bound(&self, number: u16, now: Instant) -> Option<SocketAddr> {
-        let &(peer, since) = self.bound.get(&number)?;
-        (now < since + CHANNEL).then_some(peer)
+        let (peer, grant) = self.bound.get(&number)?;
+        (now < grant.since + CHANNEL).then_some(*peer)
     }
 }

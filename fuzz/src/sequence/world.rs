@@ -19,7 +19,7 @@ use stunner_relay::{
 
 use super::{
     ledger::Ledger,
-    setup::{self, MAX_ALLOCATIONS, Policy, hosts},
+    setup::{self, Policy, hosts},
 };
 
 mod watch;
@@ -166,7 +166,6 @@ impl World {
                 self.kept.insert(token.0, SocketAddr::new(relayed.ip(), relayed.port() + 1));
             }
         }
-        assert!(self.sockets.len() <= 2 * MAX_ALLOCATIONS);
         accepted.reply
     }
 
@@ -243,6 +242,7 @@ impl World {
         config.password_algorithms ^= b & 7 == 3;
         self.config = Arc::new(config);
         self.server.reconfigure(self.config.clone());
+        self.ledger.doubt();
     }
 
     /// What whoever runs the server can do.
