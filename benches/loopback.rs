@@ -20,6 +20,9 @@ struct Arguments {
     /// Threads of the server
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// How many microseconds packets may wait for one another
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
+    added_latency: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
 
 fn benchmark(arguments: &Arguments) -> io::Result<()> {
     let options = &arguments.options;
-    let ours = || Process::ours(usize::from(arguments.workers));
+    let ours = || Process::ours(usize::from(arguments.workers), arguments.added_latency);
     let mut rows = Vec::new();
     for scenario in options.chosen() {
         let rounds = load::in_turns(&scenario, options, options.rounds(1), &[("ours", &ours)])?;

@@ -54,7 +54,8 @@ fn peer(n: u32) -> SocketAddr {
 struct World {
     server: Server,
     relays: Vec<RelayId>,
-    turns: Vec<u32>,
+    /// Who comes next, and by which relay.
+    turns: Vec<(u32, RelayId)>,
     key: Key,
     now: Instant,
 }
@@ -69,11 +70,11 @@ impl World {
         let now = Instant::now();
         let server = Server::new(Arc::new(config), [7; 32], now);
         let key = Key::long_term("user", "example.com", "pass");
-        let mut turns: Vec<u32> = (0..size).collect();
-        turns.shuffle(&mut StdRng::seed_from_u64(1));
-        turns.truncate(TURNS);
-        let mut world = Self { server, relays: Vec::new(), turns, key, now };
+        let mut world = Self { server, relays: Vec::new(), turns: Vec::new(), key, now };
         (0..size).for_each(|n| world.add(n));
+        world.turns = (0..).zip(world.relays.iter().copied()).collect();
+        world.turns.shuffle(&mut StdRng::seed_from_u64(1));
+        world.turns.truncate(TURNS);
         world
     }
 
@@ -142,9 +143,12 @@ fn measure(
     let mut group = criterion.benchmark_group(name);
     group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
         bencher.iter(|| {
-            let n = world.turns[turn];
-            turn = (turn + 1) % world.turns.len();
-            once(&mut world.server, n, world.relays[n as usize], world.now, &mut reply);
+            let (n, relay) = world.turns[turn];
+            turn += 1;
+            if turn == world.turns.len() {
+                turn = 0;
+            }
+            once(&mut world.server, n, relay, world.now, &mut reply);
         });
     });
 }

@@ -49,12 +49,12 @@ impl CpuTime {
 }
 
 impl Process {
-    /// Starts this program again as a server of ours.
-    pub(crate) fn ours(workers: usize) -> io::Result<Self> {
+    /// Starts this program again as a server of ours, where packets may wait for one another for some microseconds.
+    pub(crate) fn ours(workers: usize, added_latency: u32) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         Self::start(|port| {
             let mut command = Command::new(program);
-            command.args([SERVE, &port.to_string(), &workers.to_string()]);
+            command.args([SERVE, &port.to_string(), &workers.to_string(), &added_latency.to_string()]);
             command
         })
     }
@@ -148,14 +148,15 @@ pub(crate) fn raise_open_files() -> usize {
 /// Is the server, where this process was started to be one, and returns when its parent has gone.
 pub(crate) fn serve_if_asked() -> io::Result<bool> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, serve, port, workers] = arguments.as_slice() else { return Ok(false) };
+    let [_, serve, port, workers, latency] = arguments.as_slice() else { return Ok(false) };
     if serve != SERVE {
         return Ok(false);
     }
     let number = |text: &str| text.parse().map_err(io::Error::other);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, number(port)?));
     let everyone = "127.0.0.0/8".parse().map_err(io::Error::other)?;
-    let server = TurnServer::builder()
+    let latency = Duration::from_micros(latency.parse().map_err(io::Error::other)?);
+    let mut server = TurnServer::builder()
         .realm(REALM)
         .authenticator(StaticUser::new(USER, PASSWORD))
         .policy(RelayOnly::new().allow(everyone))
@@ -163,9 +164,11 @@ pub(crate) fn serve_if_asked() -> io::Result<bool> {
         .listen(Listener::tcp(address))
         .relay_address(RelayAddress::bind(Ipv4Addr::LOCALHOST.into()))
         .relay_ports(RELAY_PORTS)
-        .workers(workers.parse().map_err(io::Error::other)?)
-        .start()
-        .map_err(io::Error::other)?;
+        .workers(workers.parse().map_err(io::Error::other)?);
+    if !latency.is_zero() {
+        server = server.max_added_latency(latency);
+    }
+    let server = server.start().map_err(io::Error::other)?;
     io::copy(&mut io::stdin(), &mut io::sink())?;
     drop(server);
     Ok(true)

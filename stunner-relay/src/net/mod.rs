@@ -16,8 +16,10 @@ use tokio::sync::watch;
 
 use crate::{Counters, LiveRelays};
 
+mod bell;
 mod bind;
 mod builder;
+mod company;
 mod error;
 #[cfg(target_os = "linux")]
 mod linux;

@@ -54,6 +54,16 @@ pub(super) fn range_of(data: &[u8], buffer: &[u8]) -> Option<Range<usize>> {
 }
 
 impl Outbox {
+    /// How many packets wait.
+    pub(super) fn len(&self) -> usize {
+        self.to_clients.len() + self.to_peers.len()
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.to_clients.is_empty() && self.to_peers.is_empty()
+    }
+
     /// A frame for a client over UDP, whose data are in the buffer at `data`.
     pub(super) fn push_client(
         &mut self,

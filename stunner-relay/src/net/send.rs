@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     outbox::range_of,
-    socket::{Datagram, DatagramSocket, Network},
+    socket::{Datagram, DatagramSocket, Network, RecvBatch},
     worker::Worker,
 };
 use crate::{Client, RelayId};
@@ -77,6 +77,42 @@ impl<N: Network> Worker<N> {
         } else {
             self.outbox.borrow_mut().push_response(client, self.source(client), response);
         }
+    }
+
+    /// Sends what all tasks of a turn have collected, behind the last of them: so that packets which came to many
+    /// relayed transport addresses go to their clients in one call.
+    pub(super) async fn send(self: Rc<Self>) {
+        loop {
+            self.bell.rung().await;
+            let packets = self.outbox.borrow().len();
+            self.flush_batch(&mut self.batch.borrow_mut());
+            if let Some(company) = &self.company {
+                // The whole thread waits, on purpose: what would wake it is what it waits for.
+                std::thread::sleep(company.borrow_mut().wait(packets, self.network.now()));
+            }
+        }
+    }
+
+    /// Has what is to be sent out of the batch sent at the end of the turn.
+    pub(super) fn flush_soon(&self, batch: &mut RecvBatch) {
+        if self.outbox.borrow().is_empty() {
+            batch.clear();
+        } else {
+            self.bell.ring();
+        }
+    }
+
+    /// Makes sure that something can be received.
+    pub(super) fn make_room(&self, batch: &mut RecvBatch) {
+        if !batch.has_room() {
+            self.flush_batch(batch);
+        }
+    }
+
+    /// Sends what waits in the batch, and empties it.
+    pub(super) fn flush_batch(&self, batch: &mut RecvBatch) {
+        self.flush(batch.buffer());
+        batch.clear();
     }
 
     /// Sends what was collected while the packets of a buffer were worked through.

@@ -115,7 +115,10 @@ pub struct Packet<'a> {
 /// The longest datagram there is, and the longest train of datagrams that came as one.
 pub(super) const SLOT: usize = 1 << 16;
 
-/// How much one turn of a socket takes in at most, so that others get theirs.
+/// From one place to the next: no power of two, or the beginnings of all packets would share a few sets of every cache.
+const STRIDE: usize = SLOT + 5 * 64;
+
+/// How much one turn takes in at most before it is sent.
 pub(super) const SLOTS: usize = 32;
 
 /// Room for packets that are received together.
@@ -137,7 +140,7 @@ pub(super) struct Train {
 impl Default for RecvBatch {
     fn default() -> Self {
         // Pages that no packet was ever received into cost nothing.
-        Self { buffer: vec![0; SLOTS * SLOT].into(), trains: Vec::with_capacity(SLOTS) }
+        Self { buffer: vec![0; SLOTS * STRIDE].into(), trains: Vec::with_capacity(SLOTS) }
     }
 }
 
@@ -162,7 +165,7 @@ impl RecvBatch {
         &mut self,
         recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     ) -> io::Result<()> {
-        let start = self.trains.len() * SLOT;
+        let start = self.trains.len() * STRIDE;
         let Some(slot) = self.buffer.get_mut(start..start + SLOT) else { return Ok(()) };
         let (len, from) = recv(slot)?;
         self.trains.push(Train { from, to: None, len: len.min(SLOT), stride: SLOT });
@@ -171,8 +174,9 @@ impl RecvBatch {
 
     /// The places for what comes next, in which [`push`](Self::push) expects it in order.
     #[cfg(target_os = "linux")]
-    pub(super) fn vacant(&mut self) -> std::slice::ChunksExactMut<'_, u8> {
-        self.buffer[self.trains.len() * SLOT..].chunks_exact_mut(SLOT)
+    pub(super) fn vacant(&mut self) -> impl ExactSizeIterator<Item = &mut [u8]> {
+        let places = self.buffer[self.trains.len() * STRIDE..].chunks_exact_mut(STRIDE);
+        places.map(|place| &mut place[..SLOT])
     }
 
     /// Takes in what was received into the next vacant place.
@@ -184,7 +188,17 @@ impl RecvBatch {
 
     /// The packets, in the order of arrival.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let slots = self.buffer.chunks_exact(SLOT).zip(&self.trains);
+        self.packets_from(0)
+    }
+
+    /// How many places are taken: [`packets_from`](Self::packets_from) there gives what is received after this.
+    pub(super) fn taken(&self) -> usize {
+        self.trains.len()
+    }
+
+    /// The packets that are in a place and in those behind it.
+    pub(super) fn packets_from(&self, place: usize) -> impl Iterator<Item = Packet<'_>> {
+        let slots = self.buffer.chunks_exact(STRIDE).zip(&self.trains).skip(place);
         slots.flat_map(|(slot, train)| {
             let bytes = &slot[..train.len];
             let empty = train.len == 0;

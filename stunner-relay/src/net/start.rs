@@ -1,6 +1,6 @@
 //! How workers begin: sockets that they share a port by, and the thread of each.
 
-use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc};
+use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
 
@@ -70,6 +70,7 @@ pub(super) struct Seed {
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
     pub(super) reservations: SharedReservations<TokioNetwork>,
+    pub(super) max_added_latency: Option<Duration>,
     pub(super) index: usize,
     pub(super) portable: bool,
 }
@@ -142,6 +143,7 @@ impl Seed {
             reservations: self.reservations,
             addresses: self.addresses,
             shared: self.shared,
+            max_added_latency: self.max_added_latency,
             index: self.index,
         });
         worker.start();

@@ -2,16 +2,20 @@
 
 use std::{
     cell::RefCell,
-    io::{self, IoSlice},
+    io::{self, IoSlice, Read},
+    pin::pin,
     rc::Rc,
     time::Duration,
 };
 
+use socket2::SockRef;
+
 use stunner_proto::framing::{MAX_FRAME, frame_len};
 use tokio::{
+    io::Interest,
     net::{TcpListener, TcpStream},
     sync::Notify,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep},
 };
 
 use super::{socket::Network, worker::Worker};
@@ -53,6 +57,17 @@ impl Connection {
             skip = skip.saturating_sub(part.len());
         }
         self.waiting.notify_one();
+    }
+
+    /// Reads what is there. When it is less than there is room for, nothing is left: that spares the call that says so.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = None;
+        let result = self.stream.try_io(Interest::READABLE, || {
+            let len = (&*SockRef::from(&self.stream)).read(buffer)?;
+            read = Some(len);
+            if len < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(len) }
+        });
+        read.map_or(result, Ok)
     }
 
     /// Writes what waits, whenever there is something and the client takes it. Ends with the stream.
@@ -117,29 +132,36 @@ async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: 
 async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, client: Client) -> io::Result<()> {
     let mut buffer = vec![0; READ_BUFFER];
     let mut filled = 0;
-    let mut deadline = Instant::now() + IDLE;
+    // The timer is set anew when it has run out, and not for every frame: that is what `last` is for.
+    let mut timer = pin!(sleep(IDLE));
+    let mut last = Instant::now();
     loop {
         tokio::select! {
             readable = connection.stream.readable() => readable?,
-            () = sleep_until(deadline) => {
-                if filled > 0 || !worker.has_allocation(&client.tuple) {
+            () = &mut timer => {
+                let idle = last.elapsed() >= IDLE;
+                if idle && (filled > 0 || !worker.has_allocation(&client.tuple)) {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                deadline = Instant::now() + IDLE;
+                if idle {
+                    last = Instant::now();
+                }
+                timer.as_mut().reset(last + IDLE);
                 continue;
             }
         }
-        match connection.stream.try_read(&mut buffer[filled..]) {
+        match connection.read(&mut buffer[filled..]) {
             Ok(0) => return Ok(()),
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        let taken = take_frames(worker, &buffer[..filled], client)?;
+        let now = worker.network.now();
+        let taken = take_frames(worker, &buffer[..filled], client, now)?;
         if taken > 0 {
             buffer.copy_within(taken..filled, 0);
             filled -= taken;
-            deadline = Instant::now() + IDLE;
+            last = Instant::from_std(now);
         }
         if filled == buffer.len() {
             buffer.resize((2 * buffer.len()).min(MAX_FRAME), 0);
@@ -148,8 +170,14 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
 }
 
 /// Hands every complete frame to the engine; returns how many bytes they were.
-fn take_frames<N: Network>(worker: &Rc<Worker<N>>, bytes: &[u8], client: Client) -> io::Result<usize> {
-    let now = worker.network.now();
+fn take_frames<N: Network>(
+    worker: &Rc<Worker<N>>,
+    bytes: &[u8],
+    client: Client,
+    now: std::time::Instant,
+) -> io::Result<usize> {
+    // What waits is in another buffer than these frames.
+    worker.flush_batch(&mut worker.batch.borrow_mut());
     let mut taken = 0;
     let result = loop {
         let rest = &bytes[taken..];

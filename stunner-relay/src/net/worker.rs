@@ -14,6 +14,8 @@ use tokio::task::AbortHandle;
 
 use super::{
     RelayAddress, Shared,
+    bell::Bell,
+    company::Company,
     outbox::{Outbox, range_of},
     ports::{Ports, Reservations},
     send::Listener,
@@ -29,8 +31,11 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Worker<N: Network> {
     pub(super) network: N,
     pub(super) server: RefCell<Server>,
-    batch: RefCell<RecvBatch>,
+    /// What was received in this turn of the loop. What is to be sent of it stays where it is until it is sent.
+    pub(super) batch: RefCell<RecvBatch>,
     pub(super) outbox: RefCell<Outbox>,
+    /// Wakes the task that sends.
+    pub(super) bell: Bell,
     /// Where responses are written.
     reply: RefCell<Box<[u8; MAX_REPLY]>>,
     pub(super) listeners: Vec<Option<Listener<N::Socket>>>,
@@ -40,6 +45,8 @@ pub(super) struct Worker<N: Network> {
     pub(super) reservations: SharedReservations<N>,
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
+    /// Where packets may wait for one another.
+    pub(super) company: Option<RefCell<Company>>,
     index: usize,
 }
 
@@ -63,16 +70,19 @@ pub(super) struct Parts<N: Network> {
     pub(super) reservations: SharedReservations<N>,
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
+    pub(super) max_added_latency: Option<Duration>,
     pub(super) index: usize,
 }
 
 impl<N: Network> Worker<N> {
     pub(super) fn new(parts: Parts<N>) -> Rc<Self> {
+        let now = parts.network.now();
         Rc::new(Self {
             network: parts.network,
             server: RefCell::new(parts.server),
             batch: RefCell::default(),
             outbox: RefCell::default(),
+            bell: Bell::default(),
             reply: RefCell::new(Box::new([0; MAX_REPLY])),
             listeners: parts.listeners.into_iter().map(|socket| socket.map(Listener::new)).collect(),
             relays: RefCell::default(),
@@ -81,11 +91,12 @@ impl<N: Network> Worker<N> {
             reservations: parts.reservations,
             addresses: parts.addresses,
             shared: parts.shared,
+            company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
             index: parts.index,
         })
     }
 
-    /// Starts the tasks that read the UDP listeners, and the one that watches the time.
+    /// Starts the tasks that read the UDP listeners, the one that sends, and the one that watches the time.
     pub(super) fn start(self: &Rc<Self>) {
         for (index, listener) in self.listeners.iter().enumerate() {
             if let (Some(listener), Ok(index)) = (listener, u16::try_from(index)) {
@@ -93,6 +104,7 @@ impl<N: Network> Worker<N> {
                 tokio::task::spawn_local(Self::listen(self.clone(), ListenerId(index), socket));
             }
         }
+        tokio::task::spawn_local(Self::send(self.clone()));
         tokio::task::spawn_local(Self::watch(self.clone()));
     }
 
@@ -100,17 +112,18 @@ impl<N: Network> Worker<N> {
         let Ok(own) = socket.local_addr() else { return };
         while socket.ready().await.is_ok() {
             let mut batch = self.batch.borrow_mut();
-            batch.clear();
+            self.make_room(&mut batch);
+            let place = batch.taken();
             if socket.try_recv(&mut batch).is_err() {
                 continue;
             }
             let now = self.network.now();
-            for Packet { data, from, to } in batch.packets() {
+            for Packet { data, from, to } in batch.packets_from(place) {
                 let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
                 let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
                 self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, batch.buffer());
             }
-            self.flush(batch.buffer());
+            self.flush_soon(&mut batch);
         }
     }
 
@@ -122,14 +135,15 @@ impl<N: Network> Worker<N> {
                 self.take_errors(id, &*socket, now);
             }
             let mut batch = self.batch.borrow_mut();
-            batch.clear();
+            self.make_room(&mut batch);
+            let place = batch.taken();
             if !ready.data || socket.try_recv(&mut batch).is_err() {
                 continue;
             }
-            for Packet { data, from, .. } in batch.packets() {
+            for Packet { data, from, .. } in batch.packets_from(place) {
                 self.handle_peer(data, self.advertised(from), id, now, batch.buffer());
             }
-            self.flush(batch.buffer());
+            self.flush_soon(&mut batch);
         }
     }
 
@@ -157,7 +171,7 @@ impl<N: Network> Worker<N> {
     }
 
     /// Takes in one packet of a client, which is part of a buffer, and carries out what the engine says. What is to be
-    /// sent out of the buffer waits for [`flush`](Self::flush).
+    /// sent out of the buffer waits for a flush.
     pub(super) fn handle_client(self: &Rc<Self>, packet: &[u8], client: Client, now: Instant, buffer: &[u8]) {
         let reply = &mut **self.reply.borrow_mut();
         let output = self.server.borrow_mut().handle_client(packet, client, now, reply);

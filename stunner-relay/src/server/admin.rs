@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{AllocationId, Server, credentials, millis};
+use super::{AllocationId, FAMILIES, Half, Server, credentials, millis};
 use crate::{Client, Closed, Config, Traffic};
 
 /// One allocation, as it is now.
@@ -33,13 +33,12 @@ impl Server {
     ) -> impl Iterator<Item = (usize, AllocationInfo)> {
         let now = self.time(now);
         self.table.from(place).map(move |(next, id, allocation)| {
-            let halves = allocation.halves.each_ref().map(Option::as_ref);
-            let traffic = halves.iter().flatten().fold(Traffic::default(), |sum, half| sum + half.traffic);
+            let traffic = allocation.halves().fold(Traffic::default(), |sum, half| sum + half.traffic);
             let info = AllocationInfo {
                 id,
                 client: allocation.client,
-                user: allocation.known.user.clone(),
-                relayed: halves.map(|half| half.map(|half| half.relayed)),
+                user: allocation.rest.known.user.clone(),
+                relayed: FAMILIES.map(|family| allocation.half_of(family).map(Half::relayed)),
                 expires_in: allocation.lives_for(now).1,
                 traffic,
             };

@@ -15,9 +15,8 @@ use stunner_proto::{
 
 use super::{
     AllocationId, MAX_REPLY, Output, Refusal, RelayId, Server,
-    allocation::{Allocation, Channels, FAMILIES, Half, Permissions},
-    limits::{self, Buckets},
-    millis,
+    allocation::{Allocation, FAMILIES, Half, Rest},
+    limits, millis,
     request::{Handled, Request, requested_family},
     response::Exchange,
 };
@@ -234,8 +233,9 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Handled {
         let allocation = self.table.get(id).ok_or(Refusal::AllocationMismatch)?;
-        let same_user = exchange.known.as_ref().is_some_and(|known| known.is_same_user(&allocation.known));
-        if allocation.created_by != exchange.id || !same_user {
+        let same_user =
+            exchange.known.as_ref().is_some_and(|known| known.is_same_user(&allocation.rest.known));
+        if allocation.rest.created_by != exchange.id || !same_user {
             return Err(Refusal::AllocationMismatch);
         }
         Ok(self.allocated(id, exchange, now, reply))
@@ -270,7 +270,7 @@ impl Server {
         self.check_limits(exchange.from, &known.user)?;
         let expires = now + 1_000 * u64::from(self.effective(*lifetime, known.limit, now));
         let families = relayed.families();
-        let halves = families.map(|half| half?.ok().map(|relayed| Half::new(relayed, expires)));
+        let halves = families.map(|half| half?.ok().map(|relayed| Half::new(relayed, wants.tcp, expires)));
         let failed = FAMILIES.into_iter().zip(families);
         let failed = failed.filter_map(|(family, half)| Some((family, half?.err()?))).next();
         if halves.iter().all(Option::is_none) {
@@ -278,23 +278,11 @@ impl Server {
             let alone = failed.filter(|_| !dual);
             return Err(alone.map_or(Refusal::InsufficientCapacity, |(_, why)| why));
         }
-        let allocation = Allocation {
-            client: exchange.from,
-            known: known.clone(),
-            source: self.source(exchange.from),
-            user: 0,
-            siblings: [None; 2],
-            created_by: exchange.id,
-            reservation: if let PortWish::EvenAndNext(token) = wants.port { Some(token) } else { None },
-            failed,
-            halves,
-            queued: u64::MAX,
-            permissions: Permissions::default(),
-            channels: Channels::default(),
-            buckets: Buckets::default(),
-            tcp: wants.tcp.then(Vec::new),
-            mobility: ticket.then(Box::default),
-        };
+        let mut rest = Rest::new(known.clone(), self.source(exchange.from), exchange.id);
+        rest.reservation = if let PortWish::EvenAndNext(token) = wants.port { Some(token) } else { None };
+        rest.failed = failed;
+        rest.mobility = ticket.then(Box::default);
+        let allocation = Allocation::new(exchange.from, halves, rest);
         let allocation = self.table.insert(allocation).ok_or(Refusal::InsufficientCapacity)?;
         self.counters.opened += 1;
         for (half, family) in families.into_iter().zip(FAMILIES) {
@@ -329,17 +317,14 @@ impl Server {
         let ticket = self.ticket(id);
         let Some(allocation) = self.table.get(id) else { return 0 };
         let left = allocation.lives_for(now).0.div_ceil(1_000);
-        let failed = allocation.failed.map(|(family, why)| why.of_address(family));
-        let [v4, v6] = allocation.halves.each_ref();
-        let live = |half: &&Half| now < half.expires;
-        let relayed =
-            |half: &Option<Half>| half.as_ref().filter(live).map(|half| XorRelayedAddress(half.relayed));
+        let failed = allocation.rest.failed.map(|(family, why)| why.of_address(family));
+        let relayed = |family| allocation.half(family, now).map(|half| XorRelayedAddress(half.relayed()));
         let response = exchange
             .success(reply)
-            .maybe(relayed(v4).as_ref())
-            .maybe(relayed(v6).as_ref())
+            .maybe(relayed(AddressFamily::V4).as_ref())
+            .maybe(relayed(AddressFamily::V6).as_ref())
             .attribute(&Lifetime(u32::try_from(left).unwrap_or(u32::MAX)))
-            .maybe(allocation.reservation.as_ref())
+            .maybe(allocation.rest.reservation.as_ref())
             .attribute(&XorMappedAddress(exchange.from.tuple.client))
             .maybe(failed.as_ref())
             .maybe(ticket.as_ref().map(|ticket| MobilityTicket(ticket)).as_ref());

@@ -180,7 +180,7 @@ impl Server {
     /// The credential that the allocation on a client's five-tuple was made with.
     fn own(&self, client: Client) -> Option<&Arc<Known>> {
         let id = self.table.by_tuple(&client.tuple)?;
-        self.table.get(id).map(|allocation| &allocation.known)
+        self.table.get(id).map(|allocation| &allocation.rest.known)
     }
 
     /// What the client chose of the offer. Who repeats the offer shows that nobody took the better one out on the way;
@@ -275,7 +275,7 @@ impl Server {
     fn is_repeated(&self, message: &Message<'_>, from: Client) -> bool {
         let found = self.table.by_tuple(&from.tuple).and_then(|relay| self.table.get(relay));
         message.method() == Method::ALLOCATE
-            && found.is_some_and(|allocation| allocation.created_by == message.transaction_id())
+            && found.is_some_and(|allocation| allocation.rest.created_by == message.transaction_id())
     }
 }
 

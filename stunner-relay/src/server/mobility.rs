@@ -13,7 +13,6 @@ use stunner_proto::{
 use super::{
     AllocationId, MAX_REPLY, Refusal, Server,
     request::{Handled, Request, requested_family},
-    table::Path,
 };
 use crate::{Client, Closed, FiveTuple};
 
@@ -96,7 +95,7 @@ impl Server {
 
     /// The ticket that is good for an allocation now, if it has any.
     pub(super) fn ticket(&mut self, id: AllocationId) -> Option<[u8; LEN]> {
-        let mobility = self.table.get(id)?.mobility.as_ref()?;
+        let mobility = self.table.get(id)?.rest.mobility.as_ref()?;
         Some(self.tickets.seal(id, mobility.serial, &mut self.rng))
     }
 
@@ -133,14 +132,14 @@ impl Server {
         let taken = self.is_taken(&from.tuple, id, now);
         let allocation = self.table.get_mut(id).filter(|found| found.is_live(now));
         let allocation = allocation.ok_or(Refusal::AllocationMismatch)?;
-        if !allocation.known.is_same_user(&request.known) {
+        if !allocation.rest.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         if family.is_some_and(|family| allocation.half(family, now).is_none()) {
             return Err(Refusal::PeerAddressFamilyMismatch);
         }
         let own = allocation.client.tuple;
-        let mobility = allocation.mobility.as_mut().ok_or(Refusal::BadRequest)?;
+        let mobility = allocation.rest.mobility.as_mut().ok_or(Refusal::BadRequest)?;
         let this = Move { to: from.tuple, by: request.exchange.id, at: now };
         if serial != mobility.serial {
             let repeated = mobility.repeats(serial, this);
@@ -157,9 +156,9 @@ impl Server {
         let before = mobility.moving.replace(from);
         let stranded = std::mem::take(&mut mobility.stranded);
         if let Some(before) = before {
-            self.table.forget_path(&before.tuple);
+            self.table.forget_path(&before.tuple, id);
         }
-        self.table.add_path(from.tuple, Path { id, moving: true });
+        self.table.add_path(&from.tuple, id);
         if stranded {
             self.arrive(id);
         }
@@ -180,28 +179,27 @@ impl Server {
     #[cold]
     pub(super) fn arrive(&mut self, id: AllocationId) {
         let Some(allocation) = self.table.get_mut(id) else { return };
-        let moving = allocation.mobility.as_mut().and_then(|mobility| mobility.moving.take());
+        let moving = allocation.rest.mobility.as_mut().and_then(|mobility| mobility.moving.take());
         let Some(to) = moving else { return };
         let old = std::mem::replace(&mut allocation.client, to);
-        self.table.forget_path(&old.tuple);
-        self.table.add_path(to.tuple, Path { id, moving: false });
+        self.table.forget_path(&old.tuple, id);
     }
 
     /// A connection has ended; `true` when its allocation lives on, since the client may come back elsewhere.
     pub(super) fn survives(&mut self, id: AllocationId, ended: &FiveTuple) -> bool {
         let Some(allocation) = self.table.get_mut(id).filter(|_| self.config.mobility) else { return false };
         let own = allocation.client.tuple == *ended;
-        let Some(mobility) = allocation.mobility.as_mut() else { return false };
+        let Some(mobility) = allocation.rest.mobility.as_mut() else { return false };
         if !own {
             mobility.moving = None;
-            self.table.forget_path(ended);
+            self.table.forget_path(ended, id);
         } else if mobility.moving.is_some() {
             self.arrive(id);
         } else {
             // Who connects from there next is somebody else, for all we know: no packet comes from port 0.
             mobility.stranded = true;
             allocation.client.tuple.client.set_port(0);
-            self.table.forget_path(ended);
+            self.table.forget_path(ended, id);
         }
         true
     }

@@ -15,7 +15,7 @@ use stunner_proto::{
 };
 
 use crate::{Client, Closed, Config, Counters, Event, FiveTuple, Frame};
-use allocation::{FAMILIES, Half, place};
+use allocation::{FAMILIES, Half};
 use credentials::Keys;
 use limits::Challenges;
 use mobility::Tickets;
@@ -31,6 +31,7 @@ mod classic;
 mod credentials;
 mod discovery;
 mod icmp;
+mod index;
 mod limits;
 mod mobility;
 mod nonce;
@@ -203,8 +204,7 @@ impl Server {
         for _ in 0..MAX_EXPIRIES {
             let Some(id) = self.table.pop_expired(now) else { break };
             for family in FAMILIES {
-                let half =
-                    self.table.get(id).and_then(|allocation| allocation.halves[place(family)].as_ref());
+                let half = self.table.get(id).and_then(|allocation| allocation.half_of(family));
                 if half.is_some_and(|half| half.expires <= now) {
                     self.close(RelayId { allocation: id, family }, Closed::Expired);
                 }
@@ -248,8 +248,7 @@ impl Server {
     #[must_use]
     #[inline]
     pub fn relayed(&self, relay: RelayId) -> Option<SocketAddr> {
-        let half = self.table.get(relay.allocation)?.halves[place(relay.family)].as_ref();
-        half.map(|half| half.relayed)
+        self.table.get(relay.allocation)?.half_of(relay.family).map(Half::relayed)
     }
 
     /// Ends an allocation with all of its relayed transport addresses.
@@ -262,11 +261,12 @@ impl Server {
     /// Ends one relayed transport address, and the allocation with its last.
     fn close(&mut self, relay: RelayId, why: Closed) {
         let Some(allocation) = self.table.get(relay.allocation) else { return };
-        let (client, user) = (allocation.client, allocation.known.user.clone());
-        if allocation.halves.iter().flatten().count() == 1 {
+        let (client, user) = (allocation.client, allocation.rest.known.user.clone());
+        if allocation.halves().count() == 1 {
             self.end_connections(relay.allocation);
         }
-        if let Some(Half { relayed, traffic, .. }) = self.table.remove(relay) {
+        if let Some(half) = self.table.remove(relay) {
+            let (relayed, traffic) = (half.relayed(), half.traffic);
             self.config.relays.set(relayed, false);
             if let Some(allocation) = self.table.get_mut(relay.allocation) {
                 allocation.forget_family(relay.family);

@@ -79,7 +79,7 @@ pub(super) fn judge(
 /// What the policy says about a peer, and about one of our own relayed transport addresses if it leaves those to us.
 fn verdict(config: &Config, allocation: &Allocation, peer: IpAddr, port: Option<u16>) -> Verdict {
     let Some(canonical) = policy::canonical(peer) else { return Verdict::Deny };
-    let verdict = config.policy.judge(canonical, port, &allocation.client, &allocation.known.user);
+    let verdict = config.policy.judge(canonical, port, &allocation.client, &allocation.rest.known.user);
     if verdict == Verdict::Allow || !config.policy.relay_to_relay() || !config.relays.has_address(peer) {
         return verdict;
     }

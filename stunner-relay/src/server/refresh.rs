@@ -20,7 +20,7 @@ impl Server {
         let family = requested_family(message, Refusal::PeerAddressFamilyMismatch)?;
         if let Some(allocation) = self.table.get_mut(id).filter(|_| request.known.limit.is_some()) {
             // A new token takes the place of the old one.
-            allocation.known = request.known.clone();
+            allocation.rest.known = request.known.clone();
         }
         let granted = self.grant(id, family, asked, request.now)?;
         let response = request.exchange.success(reply).attribute(&Lifetime(granted));
@@ -37,7 +37,7 @@ impl Server {
         now: u64,
     ) -> Result<u32, Refusal> {
         let asked_for = asked.map_or(0, |lifetime| lifetime.0);
-        let limit = self.table.get(id).and_then(|allocation| allocation.known.limit);
+        let limit = self.table.get(id).and_then(|allocation| allocation.rest.known.limit);
         let seconds = self.effective(asked_for, limit, now);
         let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         let meant = FAMILIES
@@ -51,8 +51,8 @@ impl Server {
             }
             return Ok(0);
         }
-        for (half, meant) in allocation.halves.iter_mut().zip(meant) {
-            if let Some(half) = half.as_mut().filter(|_| meant) {
+        for (family, _) in FAMILIES.into_iter().zip(meant).filter(|(_, meant)| *meant) {
+            if let Some(half) = allocation.half_mut(family, now) {
                 half.expires = now + 1_000 * u64::from(seconds);
             }
         }

@@ -117,7 +117,7 @@ impl Server {
         if !allocation.is_live(request.now) {
             return Err(Refusal::AllocationMismatch);
         }
-        if !allocation.known.is_same_user(&request.known) {
+        if !allocation.rest.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         Ok(id)

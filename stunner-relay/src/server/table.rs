@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
+    hash::BuildHasher,
     net::{IpAddr, SocketAddr},
 };
 
@@ -11,7 +12,8 @@ use slab::Slab;
 use stunner_proto::attribute::AddressFamily;
 
 use super::{
-    allocation::{Allocation, FAMILIES, Half, place},
+    allocation::{Allocation, Half, place},
+    index::Index,
     limits::Buckets,
 };
 use crate::FiveTuple;
@@ -64,9 +66,12 @@ impl RelayId {
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    slots: Slab<(u32, Allocation)>,
-    by_tuple: HashMap<FiveTuple, Path, RandomState>,
-    by_relayed: HashMap<SocketAddr, RelayId, RandomState>,
+    slots: Slab<Allocation>,
+    hasher: RandomState,
+    /// Places in the slab, by where the client is and where it is about to move.
+    by_tuple: Index,
+    /// Indices of relays.
+    by_relayed: Index,
     by_source: HashMap<IpAddr, usize>,
     by_user: HashMap<Box<str>, usize>,
     users: Slab<User>,
@@ -115,53 +120,64 @@ impl Table {
 
     #[inline]
     pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Option<AllocationId> {
-        self.by_tuple.get(tuple).map(|path| path.id)
+        self.path(tuple).map(|path| path.id)
     }
 
     /// The same, and whether the client is about to move there.
     #[inline]
     pub(super) fn path(&self, tuple: &FiveTuple) -> Option<Path> {
-        self.by_tuple.get(tuple).copied()
+        let leads_here = |index: u32| {
+            let found = self.slots.get(index as usize);
+            found.is_some_and(|found| found.client.tuple == *tuple || found.moving_to() == Some(*tuple))
+        };
+        let index = self.by_tuple.find(self.hasher.hash_one(tuple), leads_here)?;
+        let allocation = self.slots.get(index as usize)?;
+        let id = AllocationId { index, generation: allocation.generation };
+        Some(Path { id, moving: allocation.client.tuple != *tuple })
     }
 
-    pub(super) fn add_path(&mut self, tuple: FiveTuple, path: Path) {
-        self.by_tuple.insert(tuple, path);
+    /// Another five-tuple that leads to an allocation.
+    pub(super) fn add_path(&mut self, tuple: &FiveTuple, id: AllocationId) {
+        self.by_tuple.insert(self.hasher.hash_one(tuple), id.index);
     }
 
-    pub(super) fn forget_path(&mut self, tuple: &FiveTuple) {
-        self.by_tuple.remove(tuple);
+    pub(super) fn forget_path(&mut self, tuple: &FiveTuple, id: AllocationId) {
+        self.by_tuple.remove(self.hasher.hash_one(tuple), id.index);
     }
 
     #[inline]
     pub(super) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
-        self.by_relayed.get(&relayed).copied()
+        let family = AddressFamily::of(relayed.ip());
+        let half = |index: u32| self.slots.get(index as usize)?.half_of(family);
+        let is_it = |index| half(index).is_some_and(|half| half.relayed() == relayed);
+        let index = self.by_relayed.find(self.hasher.hash_one(relayed), is_it)?;
+        let generation = self.slots.get(index as usize)?.generation;
+        Some(RelayId { allocation: AllocationId { index, generation }, family })
     }
 
     #[inline]
     pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {
-        let (generation, allocation) = self.slots.get(id.index as usize)?;
-        (*generation == id.generation).then_some(allocation)
+        self.slots.get(id.index as usize).filter(|found| found.generation == id.generation)
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
-        let (generation, allocation) = self.slots.get_mut(id.index as usize)?;
-        (*generation == id.generation).then_some(allocation)
+        self.slots.get_mut(id.index as usize).filter(|found| found.generation == id.generation)
     }
 
     /// What an allocation, and all of its user's together, may still send and receive.
     pub(super) fn buckets(&mut self, id: AllocationId) -> Option<(&mut Buckets, &mut Buckets)> {
-        let (generation, allocation) = self.slots.get_mut(id.index as usize)?;
-        let allocation = (*generation == id.generation).then_some(allocation)?;
-        let user = self.users.get_mut(allocation.user)?;
-        Some((&mut allocation.buckets, &mut user.buckets))
+        let allocation = self.slots.get_mut(id.index as usize);
+        let allocation = allocation.filter(|found| found.generation == id.generation)?;
+        let user = self.users.get_mut(allocation.rest.user)?;
+        Some((&mut allocation.rest.buckets, &mut user.buckets))
     }
 
     /// Allocations from a place in the slab on, with the place of the next.
     pub(super) fn from(&self, place: usize) -> impl Iterator<Item = (usize, AllocationId, &Allocation)> {
         let slots = (place..self.slots.capacity()).filter_map(|at| Some((at, self.slots.get(at)?)));
-        slots.filter_map(|(at, (generation, allocation))| {
-            let id = AllocationId { index: u32::try_from(at).ok()?, generation: *generation };
+        slots.filter_map(|(at, allocation)| {
+            let id = AllocationId { index: u32::try_from(at).ok()?, generation: allocation.generation };
             Some((at + 1, id, allocation))
         })
     }
@@ -171,15 +187,14 @@ impl Table {
         let index = u32::try_from(self.slots.vacant_key()).ok()?;
         self.generation = self.generation.wrapping_add(1);
         let id = AllocationId { index, generation: self.generation };
-        self.by_tuple.insert(allocation.client.tuple, Path { id, moving: false });
-        for (half, family) in allocation.halves.iter().zip(FAMILIES) {
-            if let Some(half) = half {
-                self.by_relayed.insert(half.relayed, RelayId { allocation: id, family });
-            }
+        allocation.generation = id.generation;
+        self.add_path(&allocation.client.tuple, id);
+        for half in allocation.halves() {
+            self.by_relayed.insert(self.hasher.hash_one(half.relayed()), index);
         }
-        *self.by_source.entry(allocation.source).or_default() += 1;
+        *self.by_source.entry(allocation.rest.source).or_default() += 1;
         let users = &mut self.users;
-        let name = &allocation.known.user;
+        let name = &allocation.rest.known.user;
         let user = *self.by_user.entry(name.clone()).or_insert_with(|| {
             users.insert(User {
                 name: name.clone(),
@@ -188,14 +203,14 @@ impl Table {
                 buckets: Buckets::default(),
             })
         });
-        allocation.user = user;
+        allocation.rest.user = user;
         let next = self.users[user].first.replace(id);
         self.users[user].allocations += 1;
-        allocation.siblings = [None, next];
+        allocation.rest.siblings = [None, next];
         if let Some(next) = next.and_then(|next| self.get_mut(next)) {
-            next.siblings[0] = Some(id);
+            next.rest.siblings[0] = Some(id);
         }
-        self.slots.insert((id.generation, allocation));
+        self.slots.insert(allocation);
         self.queue(id);
         Some(id)
     }
@@ -203,9 +218,9 @@ impl Table {
     /// Takes one relayed transport address from an allocation, and the allocation away with its last.
     pub(super) fn remove(&mut self, relay: RelayId) -> Option<Half> {
         let allocation = self.get_mut(relay.allocation)?;
-        let half = allocation.halves[place(relay.family)].take()?;
-        let empty = allocation.halves.iter().all(Option::is_none);
-        self.by_relayed.remove(&half.relayed);
+        let half = allocation.take_half(relay.family)?;
+        let empty = allocation.is_over();
+        self.by_relayed.remove(self.hasher.hash_one(half.relayed()), relay.allocation.index);
         if empty {
             self.forget(relay.allocation);
         }
@@ -213,26 +228,27 @@ impl Table {
     }
 
     fn forget(&mut self, id: AllocationId) {
-        let Some((_, allocation)) = self.slots.try_remove(id.index as usize) else { return };
-        self.by_tuple.remove(&allocation.client.tuple);
-        let moving = allocation.mobility.as_ref().and_then(|mobility| mobility.moving_to());
-        moving.map(|tuple| self.by_tuple.remove(&tuple));
-        if let Some(count) = self.by_source.get_mut(&allocation.source) {
+        let Some(allocation) = self.slots.try_remove(id.index as usize) else { return };
+        self.forget_path(&allocation.client.tuple, id);
+        if let Some(tuple) = allocation.moving_to() {
+            self.forget_path(&tuple, id);
+        }
+        if let Some(count) = self.by_source.get_mut(&allocation.rest.source) {
             *count -= 1;
             if *count == 0 {
-                self.by_source.remove(&allocation.source);
+                self.by_source.remove(&allocation.rest.source);
             }
         }
-        let [previous, next] = allocation.siblings;
+        let [previous, next] = allocation.rest.siblings;
         if let Some(next) = next.and_then(|next| self.get_mut(next)) {
-            next.siblings[0] = previous;
+            next.rest.siblings[0] = previous;
         }
         match previous.and_then(|previous| self.get_mut(previous)) {
-            Some(previous) => previous.siblings[1] = next,
-            None => self.users[allocation.user].first = next,
+            Some(previous) => previous.rest.siblings[1] = next,
+            None => self.users[allocation.rest.user].first = next,
         }
-        self.users[allocation.user].allocations -= 1;
-        self.rest(allocation.user);
+        self.users[allocation.rest.user].allocations -= 1;
+        self.rest(allocation.rest.user);
         self.tidy();
     }
 
@@ -264,8 +280,8 @@ impl Table {
     fn tidy(&mut self) {
         let Self { slots, expiries, .. } = self;
         let waits = |&Reverse((at, id)): &Reverse<(u64, AllocationId)>| {
-            let found = slots.get(id.index as usize).filter(|(generation, _)| *generation == id.generation);
-            found.is_some_and(|(_, allocation)| allocation.queued == at)
+            let found = slots.get(id.index as usize).filter(|found| found.generation == id.generation);
+            found.is_some_and(|found| found.rest.queued == at)
         };
         if expiries.len() > 2 * slots.len() + SLACK {
             expiries.retain(waits);
@@ -279,8 +295,8 @@ impl Table {
     /// comes up early and is put back.
     pub(super) fn queue(&mut self, id: AllocationId) {
         let Some(allocation) = self.get_mut(id) else { return };
-        let Some(at) = allocation.next_expiry().filter(|&at| at < allocation.queued) else { return };
-        allocation.queued = at;
+        let Some(at) = allocation.next_expiry().filter(|&at| at < allocation.rest.queued) else { return };
+        allocation.rest.queued = at;
         self.expiries.push(Reverse((at, id)));
     }
 
@@ -292,10 +308,10 @@ impl Table {
             }
             self.expiries.pop();
             // An entry that is not the one the allocation waits for was overtaken by an earlier one.
-            let Some(allocation) = self.get_mut(id).filter(|allocation| allocation.queued == at) else {
+            let Some(allocation) = self.get_mut(id).filter(|allocation| allocation.rest.queued == at) else {
                 continue;
             };
-            allocation.queued = u64::MAX;
+            allocation.rest.queued = u64::MAX;
             if allocation.next_expiry().is_some_and(|expires| expires <= now) {
                 return Some(id);
             }

@@ -148,7 +148,7 @@ impl Server {
             return Err(Refusal::Forbidden);
         }
         judge(&self.config, allocation, peer.ip(), Some(peer.port()), request.now)?;
-        if allocation.connections().len() >= self.config.max_connections {
+        if allocation.rest.connections.len() >= self.config.max_connections {
             return Err(Refusal::InsufficientCapacity);
         }
         let connection = self.connections.open(id, peer, State::Dialling, &mut self.rng);
@@ -199,7 +199,7 @@ impl Server {
         let judged = self.permission(relay.allocation, peer, now)?;
         let allocation = self.table.get(relay.allocation).filter(|allocation| allocation.is_tcp())?;
         allocation.half(relay.family, now)?;
-        let room = allocation.connections().len() < self.config.max_connections;
+        let room = allocation.rest.connections.len() < self.config.max_connections;
         if !room || !passes(&self.config, allocation, judged.verdict, peer) {
             return None;
         }
@@ -234,7 +234,7 @@ impl Server {
             found.filter(|found| matches!(found.state, State::Waiting { until } if request.now < until));
         let found = found.ok_or(Refusal::BadRequest)?;
         let owner = self.table.get(found.allocation).ok_or(Refusal::BadRequest)?;
-        if !owner.known.is_same_user(&request.known) {
+        if !owner.rest.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         found.state = State::Bound;
@@ -245,21 +245,21 @@ impl Server {
     /// A connection has ended, on whichever side: the shell has closed the other.
     pub fn handle_connection_close(&mut self, connection: ConnectionId) {
         let Some(allocation) = self.connections.close(connection) else { return };
-        if let Some(tcp) = self.table.get_mut(allocation).and_then(|found| found.tcp.as_mut()) {
-            tcp.retain(|&other| other != connection);
+        if let Some(allocation) = self.table.get_mut(allocation) {
+            allocation.rest.connections.retain(|&other| other != connection);
         }
     }
 
     /// Remembers with an allocation what ends with it.
     fn note(&mut self, id: AllocationId, connection: ConnectionId) {
-        if let Some(tcp) = self.table.get_mut(id).and_then(|allocation| allocation.tcp.as_mut()) {
-            tcp.push(connection);
+        if let Some(allocation) = self.table.get_mut(id) {
+            allocation.rest.connections.push(connection);
         }
     }
 
     /// Connections of an allocation that is about to end.
     pub(super) fn end_connections(&mut self, id: AllocationId) {
-        let ended = self.table.get_mut(id).and_then(|allocation| allocation.tcp.take());
+        let ended = self.table.get_mut(id).map(|allocation| std::mem::take(&mut allocation.rest.connections));
         for connection in ended.unwrap_or_default() {
             self.connections.close(connection);
             self.events.push_back(Event::Disconnected { connection });

@@ -40,12 +40,12 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// Receives what is there into the vacant places of a batch, and returns how many there were.
-    pub(super) fn receive(&mut self, fd: RawFd, batch: &mut RecvBatch) -> io::Result<usize> {
+    /// Receives what is there into the vacant places of a batch, `most` of them, and returns how many there were.
+    pub(super) fn receive(&mut self, fd: RawFd, batch: &mut RecvBatch, most: usize) -> io::Result<usize> {
         let Self { names, controls, parts, headers } = self;
         headers.clear();
         let places = names.iter_mut().zip(controls.iter_mut()).zip(parts.iter_mut());
-        for (((name, control), part), slot) in places.zip(batch.vacant()) {
+        for (((name, control), part), slot) in places.zip(batch.vacant()).take(most) {
             *part = sys::room(slot);
             headers.push(Header::new(Message {
                 name,

@@ -133,7 +133,7 @@ fn mark(socket: &StdUdpSocket) -> u8 {
     socket.peek(&mut [0; 64]).expect("a datagram");
     let mut receiver = Receiver::default();
     let mut batch = RecvBatch::default();
-    assert_eq!(receiver.receive(socket.as_raw_fd(), &mut batch).expect("it is there"), 1);
+    assert_eq!(receiver.receive(socket.as_raw_fd(), &mut batch, 32).expect("it is there"), 1);
     let tos = receiver.control().tos().expect("the kernel tells of it");
     assert!(batch.packets().any(|packet| packet.data.ends_with(b"data")));
     tos

@@ -29,6 +29,7 @@ async fn connected() -> TcpStream {
         reservations: Arc::default(),
         addresses: vec![RelayAddress::bind(Ipv4Addr::LOCALHOST.into())],
         shared: Arc::new(Shared::new(Arc::new(LiveRelays::default()), 1)),
+        max_added_latency: None,
         index: 0,
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");

@@ -3,9 +3,10 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use foldhash::quality::RandomState;
+use smallvec::SmallVec;
 use stunner_proto::{ChannelNumber, attribute::AddressFamily};
 
-use super::Judged;
+use super::{Address, Judged};
 use crate::Refusal;
 
 /// How long a channel lives: 600 s (RFC 8656, section 12).
@@ -14,18 +15,24 @@ pub(crate) const CHANNEL_LIFETIME: u64 = 600_000;
 /// Up to this many entries are searched one by one; more have an index.
 const FEW: usize = 8;
 
-/// The channels of one allocation.
+/// The channels of one allocation. The first lies beside what else a packet reads of it.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
-    entries: Vec<Channel>,
+    entries: SmallVec<[Channel; 1]>,
+    index: Option<Box<Index>>,
+}
+
+/// Where [many](FEW) channels are among the entries.
+#[derive(Debug, Default)]
+struct Index {
     by_number: HashMap<ChannelNumber, usize, RandomState>,
     by_peer: HashMap<SocketAddr, usize, RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Channel {
+    peer: Address,
     number: ChannelNumber,
-    peer: SocketAddr,
     judged: Judged,
     expires: u64,
 }
@@ -35,7 +42,7 @@ impl Channels {
     #[inline]
     pub(crate) fn peer(&self, number: ChannelNumber, now: u64) -> Option<(SocketAddr, Judged)> {
         let channel = &self.entries[self.numbered(number)?];
-        (now < channel.expires).then_some((channel.peer, channel.judged))
+        (now < channel.expires).then(|| (channel.peer.into(), channel.judged))
     }
 
     /// The live channel that is bound to a peer.
@@ -70,17 +77,16 @@ impl Channels {
         max: usize,
         now: u64,
     ) -> Result<(), Refusal> {
-        let fresh = Channel { number, peer, judged, expires: now + CHANNEL_LIFETIME };
+        let fresh = Channel { peer: peer.into(), number, judged, expires: now + CHANNEL_LIFETIME };
         let numbered = self.numbered(number);
-        if let Some(at) = numbered.filter(|&at| self.entries[at].peer == peer) {
+        if let Some(at) = numbered.filter(|&at| self.entries[at].peer == fresh.peer) {
             self.entries[at] = fresh;
             return Ok(());
         }
         // Either end may be left over from a binding that has expired.
         if numbered.is_some() || self.bound_to(peer).is_some() || self.entries.len() >= max {
             self.entries.retain(|entry| now < entry.expires);
-            self.by_number.clear();
-            self.by_peer.clear();
+            self.index = None;
         }
         if self.entries.len() >= max {
             self.reindex();
@@ -93,36 +99,39 @@ impl Channels {
 
     /// Forgets channels to peers of a family.
     pub(crate) fn forget_family(&mut self, family: AddressFamily) {
-        self.entries.retain(|entry| AddressFamily::of(entry.peer.ip()) != family);
-        self.by_number.clear();
-        self.by_peer.clear();
+        self.entries.retain(|entry| entry.peer.family() != family);
+        self.index = None;
         self.reindex();
     }
 
     #[inline]
     fn numbered(&self, number: ChannelNumber) -> Option<usize> {
-        if self.entries.len() <= FEW {
-            self.entries.iter().position(|entry| entry.number == number)
-        } else {
-            self.by_number.get(&number).copied()
+        match &self.index {
+            None => self.entries.iter().position(|entry| entry.number == number),
+            Some(index) => index.by_number.get(&number).copied(),
         }
     }
 
     #[inline]
     fn bound_to(&self, peer: SocketAddr) -> Option<usize> {
-        if self.entries.len() <= FEW {
-            self.entries.iter().position(|entry| entry.peer == peer)
-        } else {
-            self.by_peer.get(&peer).copied()
+        match &self.index {
+            None => {
+                let peer = Address::from(peer);
+                self.entries.iter().position(|entry| entry.peer == peer)
+            }
+            Some(index) => index.by_peer.get(&peer).copied(),
         }
     }
 
+    /// Adds to the index what is not there yet.
     fn reindex(&mut self) {
-        if self.entries.len() > FEW {
-            for at in self.by_number.len()..self.entries.len() {
-                self.by_number.insert(self.entries[at].number, at);
-                self.by_peer.insert(self.entries[at].peer, at);
-            }
+        if self.entries.len() <= FEW {
+            return;
+        }
+        let Index { by_number, by_peer } = &mut **self.index.get_or_insert_default();
+        for (at, entry) in self.entries.iter().enumerate().skip(by_number.len()) {
+            by_number.insert(entry.number, at);
+            by_peer.insert(entry.peer.into(), at);
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use foldhash::quality::RandomState;
+use smallvec::SmallVec;
 use stunner_proto::attribute::AddressFamily;
 
+use super::Ip;
 use crate::{Refusal, Verdict};
 
 /// How long a permission lives: 300 s (RFC 8656, section 9).
@@ -13,11 +15,17 @@ pub(crate) const PERMISSION_LIFETIME: u64 = 300_000;
 /// Up to this many entries are searched one by one; more have an index.
 const FEW: usize = 8;
 
-/// The permissions of one allocation.
+/// The permissions of one allocation. The first lies beside what else a packet reads of it.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
-    entries: Vec<Permission>,
-    index: HashMap<IpAddr, usize, RandomState>,
+    entries: SmallVec<[Permission; 1]>,
+    index: Option<Box<Index>>,
+}
+
+/// Where [many](FEW) permissions are among the entries.
+#[derive(Debug, Default)]
+struct Index {
+    by_peer: HashMap<IpAddr, usize, RandomState>,
 }
 
 /// What the policy said about a peer, and under which configuration.
@@ -29,8 +37,9 @@ pub(crate) struct Judged {
 
 #[derive(Clone, Copy, Debug)]
 struct Permission {
-    peer: IpAddr,
-    judged: Judged,
+    peer: Ip,
+    verdict: Verdict,
+    generation: u32,
     expires: u64,
 }
 
@@ -39,12 +48,13 @@ impl Permissions {
     #[inline]
     pub(crate) fn get(&self, peer: IpAddr, now: u64) -> Option<Judged> {
         let entry = &self.entries[self.position(peer)?];
-        (now < entry.expires).then_some(entry.judged)
+        (now < entry.expires).then_some(Judged { verdict: entry.verdict, generation: entry.generation })
     }
 
     /// Installs or refreshes a permission.
     pub(crate) fn install(&mut self, peer: IpAddr, judged: Judged, now: u64) {
-        let fresh = Permission { peer, judged, expires: now + PERMISSION_LIFETIME };
+        let Judged { verdict, generation } = judged;
+        let fresh = Permission { peer: peer.into(), verdict, generation, expires: now + PERMISSION_LIFETIME };
         match self.position(peer) {
             Some(at) => self.entries[at] = fresh,
             None => {
@@ -57,9 +67,10 @@ impl Permissions {
     /// Takes down what another policy says of a peer: `None` ends the permission.
     pub(crate) fn judge(&mut self, peer: IpAddr, judged: Option<Judged>) {
         let Some(at) = self.position(peer) else { return };
+        let entry = &mut self.entries[at];
         match judged {
-            Some(judged) => self.entries[at].judged = judged,
-            None => self.entries[at].expires = 0,
+            Some(judged) => (entry.verdict, entry.generation) = (judged.verdict, judged.generation),
+            None => entry.expires = 0,
         }
     }
 
@@ -68,7 +79,7 @@ impl Permissions {
         let new = |this: &Self| peers.iter().filter(|&&peer| this.position(peer).is_none()).count();
         if self.entries.len() + new(self) > max {
             self.entries.retain(|entry| now < entry.expires);
-            self.index.clear();
+            self.index = None;
             self.reindex();
         }
         if self.entries.len() + new(self) > max { Err(Refusal::InsufficientCapacity) } else { Ok(()) }
@@ -76,25 +87,30 @@ impl Permissions {
 
     /// Forgets peers of a family.
     pub(crate) fn forget_family(&mut self, family: AddressFamily) {
-        self.entries.retain(|entry| AddressFamily::of(entry.peer) != family);
-        self.index.clear();
+        self.entries.retain(|entry| entry.peer.family() != family);
+        self.index = None;
         self.reindex();
     }
 
     #[inline]
     fn position(&self, peer: IpAddr) -> Option<usize> {
-        if self.entries.len() <= FEW {
-            self.entries.iter().position(|entry| entry.peer == peer)
-        } else {
-            self.index.get(&peer).copied()
+        match &self.index {
+            None => {
+                let peer = Ip::from(peer);
+                self.entries.iter().position(|entry| entry.peer == peer)
+            }
+            Some(index) => index.by_peer.get(&peer).copied(),
         }
     }
 
+    /// Adds to the index what is not there yet.
     fn reindex(&mut self) {
-        if self.entries.len() > FEW {
-            for at in self.index.len()..self.entries.len() {
-                self.index.insert(self.entries[at].peer, at);
-            }
+        if self.entries.len() <= FEW {
+            return;
+        }
+        let Index { by_peer } = &mut **self.index.get_or_insert_default();
+        for (at, entry) in self.entries.iter().enumerate().skip(by_peer.len()) {
+            by_peer.insert(entry.peer.into(), at);
         }
     }
 }
