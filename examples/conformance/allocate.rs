@@ -1,6 +1,6 @@
 //! ALC: Allocate (RFC 8656, section 7).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use stunner_proto::{
     AttributeType, Method,
@@ -8,11 +8,14 @@ use stunner_proto::{
         AddressErrorCode, AddressFamily, Lifetime, ReservationToken, XorMappedAddress, XorRelayedAddress,
     },
 };
+use stunner_relay::net::TurnServerBuilder;
 
 use crate::{
     base::lists,
     client::{Client, refresh},
+    general::other,
     message::{Answer, Draft},
+    own::{self, Own},
     report::{Check, Outcome, ensure, fail, skip},
     wire::Wire,
     world::World,
@@ -75,10 +78,12 @@ pub(crate) const CHECKS: &[Check] = &[
         refused(w, &transport(&[6, 0, 0, 0]), 442)
     }),
     ("ALC-10", "DONT-FRAGMENT where it cannot be done is 420", |w| {
+        let unable =
+            |w: &World| lists(&w.client()?.refused(&Draft::allocate().raw(FRAGMENT, &[]), 420)?, &[FRAGMENT]);
         if w.features.dont_fragment {
-            return skip("the server can do it");
+            return unable(&*own::with(w, "a server that cannot", TurnServerBuilder::portable)?);
         }
-        lists(&w.client()?.refused(&Draft::allocate().raw(FRAGMENT, &[]), 420)?, &[FRAGMENT])
+        unable(w)
     }),
     ("ALC-11", "DONT-FRAGMENT where it can be done", |w| {
         w.need(w.features.dont_fragment, "DONT-FRAGMENT")?;
@@ -123,7 +128,10 @@ pub(crate) const CHECKS: &[Check] = &[
         answer.without(&[AttributeType::RESERVATION_TOKEN]).map(drop)
     }),
     ("ALC-26", "EVEN-PORT with the next gives an even port and a token", |w| even(reserved(w)?.1)),
-    ("ALC-27", "no pair of ports is 508", |_| skip("needs a server with few ports")),
+    ("ALC-27", "no pair of ports is 508", |w| {
+        let w = with_one_port(w)?;
+        w.client()?.refused(&Draft::allocate().raw(EVEN, PAIR), 508).map(drop)
+    }),
     ("ALC-35", "a LIFETIME of 0, 1 or 599 is 600", |w| {
         [0, 1, 599].into_iter().try_for_each(|asked| granted(w, asked, 600))
     }),
@@ -134,17 +142,41 @@ pub(crate) const CHECKS: &[Check] = &[
     ("ALC-38", "a LIFETIME of two bytes is 400", |w| {
         refused(w, &Draft::allocate().raw(0x000D, &[2, 88]), 400)
     }),
-    ("ALC-39", "above the quota is 486", |_| skip("needs a server with a quota")),
-    ("ALC-40", "a quota is a user's, not an address's", |_| skip("needs a server with a quota")),
-    ("ALC-41", "a deleted allocation does not count", |_| skip("needs a server with a quota")),
-    ("ALC-44", "no port left is 508", |_| skip("needs a server with few ports")),
+    ("ALC-39", "above the quota is 486", |w| {
+        let w = with_quota(w)?;
+        let (_first, _) = w.allocated()?;
+        w.client()?.refused(&Draft::allocate(), 486).map(drop)
+    }),
+    ("ALC-40", "a quota is a user's, not an address's", |w| {
+        let w = with_quota(w)?;
+        let (_first, _) = w.allocated()?;
+        let client = w.client()?;
+        let (signing, _) = other(&w, &client)?;
+        client.ask_as(&Draft::allocate(), &signing)?.success().map(drop)
+    }),
+    ("ALC-41", "a deleted allocation does not count", |w| {
+        let w = with_quota(w)?;
+        let (first, _) = w.allocated()?;
+        first.refresh(0)?;
+        w.allocated().map(drop)
+    }),
+    ("ALC-44", "no port left is 508", |w| {
+        let w = with_one_port(w)?;
+        let (_first, _) = w.allocated()?;
+        w.client()?.refused(&Draft::allocate(), 508).map(drop)
+    }),
     ("ALC-45", "after a refused Allocate a right one is granted", |w| {
         let client = w.client()?;
         client.refused(&Draft::request(Method::ALLOCATE), 400)?;
         client.allocate().map(drop)
     }),
     ("ALC-46", "a client with a Teredo or 6to4 address is refused", |_| skip("needs such an address")),
-    ("ALC-47", "without credentials where none are needed", |_| skip("needs a server without credentials")),
+    ("ALC-47", "where no credentials are needed an allocation is granted, unsigned", |w| {
+        let w = own::with(w, "a server without credentials", TurnServerBuilder::unauthenticated)?;
+        let answer = w.wire()?.ask(&Draft::allocate().bytes())?.success()?;
+        answer.get::<XorRelayedAddress>()?;
+        answer.without(&[AttributeType::MESSAGE_INTEGRITY, AttributeType::MESSAGE_INTEGRITY_SHA256]).map(drop)
+    }),
     ("ALC-49", "a new allocation has no permissions", |w| {
         let ((client, relayed), peer) = (w.allocated()?, w.peer()?);
         peer.says(relayed, b"early");
@@ -181,7 +213,12 @@ pub(crate) const FAMILIES: &[Check] = &[
         let (_client, relayed) = w.allocated()?;
         ensure(relayed.is_ipv4(), "an IPv4 address", relayed.to_string())
     }),
-    ("ALC-24", "no family where IPv4 is not relayed is 440", |_| skip("needs a server with IPv6 only")),
+    ("ALC-24", "no family where IPv4 is not relayed is 440", |w| {
+        w.need(w.features.ipv6, "IPv6 relays")?;
+        let six = [Ipv6Addr::LOCALHOST.into()];
+        let w = own::with_families(w, "a server with IPv6 only", &six, |builder| builder)?;
+        w.client()?.refused(&Draft::allocate(), 440).map(drop)
+    }),
     ("ALC-28", "EVEN-PORT with the next and ADDITIONAL-ADDRESS-FAMILY is 400", |w| {
         refused(w, &Draft::allocate().raw(EVEN, PAIR).raw(AAF, V6), 400)
     }),
@@ -195,18 +232,48 @@ pub(crate) const FAMILIES: &[Check] = &[
         refused(w, &Draft::allocate().raw(AAF, &[3, 0, 0, 0]), 400)
     }),
     ("ALC-32", "an additional family that is not there is ADDRESS-ERROR-CODE 440", |w| {
-        if w.features.ipv6 {
-            return skip("the server relays IPv6");
+        if !w.features.ipv6 {
+            return lacks_v6(w, 440);
         }
-        let answer = w.client()?.success(&Draft::allocate().raw(AAF, V6))?;
-        let error = answer.get::<AddressErrorCode<'_>>()?;
-        let fits = error.family == AddressFamily::V6 && error.error.code() == 440;
-        ensure(fits, "IPv6 and 440", format!("{error:?}"))
+        let four = [Ipv4Addr::LOCALHOST.into()];
+        lacks_v6(&*own::with_families(w, "a server with IPv4 only", &four, |builder| builder)?, 440)
     }),
-    ("ALC-33", "no IPv6 port left is ADDRESS-ERROR-CODE 508", |_| skip("needs a server with few ports")),
-    ("ALC-34", "no port of either family left is 508", |_| skip("needs a server with few ports")),
+    ("ALC-33", "no IPv6 port left is ADDRESS-ERROR-CODE 508", |w| {
+        w.need(w.features.ipv6, "IPv6 relays")?;
+        let w = with_one_port(w)?;
+        let first = w.client()?;
+        first.success(&Draft::allocate().raw(RAF, V6))?;
+        lacks_v6(&w, 508)
+    }),
+    ("ALC-34", "no port of either family left is 508", |w| {
+        w.need(w.features.ipv6, "IPv6 relays")?;
+        let w = with_one_port(w)?;
+        let (_first, ..) = dual(&w)?;
+        refused(&w, &Draft::allocate().raw(AAF, V6), 508)
+    }),
     ("ALC-48", "a server without the additional family ignores it", |_| skip("ALC-29 or ALC-32 applies")),
 ];
+
+fn with_quota(w: &World) -> Outcome<Own> {
+    own::with(w, "a server with a quota", |builder| builder.user_quota(1))
+}
+
+/// A server with one relay port of each family.
+fn with_one_port(w: &World) -> Outcome<Own> {
+    own::with(w, "a server with few ports", |builder| {
+        let port = own::free_port();
+        builder.relay_ports(port..=port)
+    })
+}
+
+/// That a dual allocation has IPv4 only, and is told why.
+fn lacks_v6(w: &World, code: u16) -> Outcome {
+    let client = w.client()?;
+    let answer = client.success(&Draft::allocate().raw(AAF, V6))?;
+    let error = answer.get::<AddressErrorCode<'_>>()?;
+    let fits = error.family == AddressFamily::V6 && error.error.code() == code;
+    ensure(fits, &format!("IPv6 and {code}"), format!("{error:?}"))
+}
 
 fn transport(value: &[u8]) -> Draft {
     Draft::request(Method::ALLOCATE).raw(TRANSPORT, value)

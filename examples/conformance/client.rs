@@ -28,15 +28,15 @@ pub(crate) struct Client<'w> {
 impl<'w> Client<'w> {
     /// A client that has got its first 401.
     pub(crate) fn challenged(world: &World, wire: Wire, user: &'w User) -> Outcome<Self> {
-        Self::challenged_by(&Draft::allocate(), world, wire, user)
-    }
-
-    /// The same by another request than Allocate: a data connection begins with ConnectionBind.
-    pub(crate) fn challenged_by(draft: &Draft, world: &World, wire: Wire, user: &'w User) -> Outcome<Self> {
         world.pace();
-        let challenge = wire.ask(&draft.bytes())?.refused(401)?;
+        let challenge = wire.ask(&Draft::allocate().bytes())?.refused(401)?;
         let signing = RefCell::new(signing(&challenge, user)?);
         Ok(Self { wire, user, signing, allocated: Cell::new(false) })
+    }
+
+    /// The same client on another socket, with the realm and the nonce that it has.
+    pub(crate) fn on(&self, wire: Wire) -> Self {
+        Self { wire, user: self.user, signing: RefCell::new(self.signing()), allocated: Cell::new(false) }
     }
 
     /// The credentials as they must be, to be changed.

@@ -1,5 +1,7 @@
 //! LTS: long-term credentials (RFC 8489, section 9.2).
 
+use std::time::Duration;
+
 use stunner_proto::{
     AttributeType, Key, Method, SecurityFeatures,
     attribute::{Nonce, Realm, Userhash},
@@ -11,6 +13,7 @@ use crate::{
     client::{Client, refresh, send},
     message::{Answer, Draft, Integrity, Signing, append},
     report::{Check, Outcome, ensure, skip},
+    security::{NONCE_LIFETIME, with_short_nonces},
     world::World,
 };
 
@@ -127,7 +130,14 @@ pub(crate) const CHECKS: &[Check] = &[
         let both = Integrity::both(Key::new(b"wrong"), client.md5());
         accepted(&client, &Signing { integrity: both, ..client.plain_signing() }).map(drop)
     }),
-    ("LTS-21", "an expired nonce is 438", |_| skip("nonces live for up to an hour")),
+    ("LTS-21", "an expired nonce is 438, and the new one is good", |w| {
+        let w = with_short_nonces(w)?;
+        let client = w.client()?;
+        std::thread::sleep(NONCE_LIFETIME + Duration::from_secs(1));
+        let answer = client.ask_as(&Draft::allocate(), &client.signing())?.refused(438)?;
+        answer.carrying(CHALLENGE)?.without(PRIVATE)?;
+        client.allocate().map(drop)
+    }),
     ("LTS-22", "a bad nonce with a wrong password is 401: the nonce comes last", |w| {
         let both = |signing: &mut Signing| {
             signing.nonce = Some(made_up(signing));

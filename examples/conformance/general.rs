@@ -3,11 +3,13 @@
 use std::{collections::HashSet, net::SocketAddr};
 
 use stunner_proto::{AttributeType, Fingerprint, Key, Method, attribute::AlternateServer};
+use stunner_relay::net::{Listener, TurnServerBuilder};
 
 use crate::{
     client::{Client, channel, permission, refresh},
     message::{Answer, Draft, Integrity, Signing},
-    report::{Check, Outcome, ensure, skip},
+    own,
+    report::{Check, Outcome, ensure, fail, skip},
     wire::Wire,
     world::World,
 };
@@ -34,7 +36,20 @@ pub(crate) const CHECKS: &[Check] = &[
         let signing = Signing { integrity: Integrity::Sha1(Key::new(b"wrong")), ..signing };
         client.ask_as(&refresh(600), &signing)?.refused(401).map(drop)
     }),
-    ("GEN-05", "one client address, two server ports: two allocations", |_| skip("one address is looked at")),
+    ("GEN-05", "one client address, two server ports: two allocations", |w| {
+        let w =
+            own::with(w, "two ports of one server", |builder| builder.listen(Listener::tcp("127.0.0.1:0")))?;
+        let Ok(second) = w.server_at(2).parse() else { return fail("a second listener", w.server_at(2)) };
+        let port = w.udp_wire()?.local().port();
+        let (Ok(a), Ok(b)) =
+            (Wire::open(w.server, true, port, w.quiet), Wire::open(second, true, port, w.quiet))
+        else {
+            return skip("the port is taken on TCP");
+        };
+        let (a, b) = (Client::challenged(&w, a, &w.user)?, Client::challenged(&w, b, &w.user)?);
+        let (first, second) = (a.allocate()?, b.allocate()?);
+        ensure(first != second, "two relayed transport addresses", format!("{first} twice"))
+    }),
     ("GEN-06", "one client address over UDP and TCP: two allocations", |w| {
         w.tcp_wire()?;
         let udp = w.udp_client()?;
@@ -95,28 +110,40 @@ pub(crate) const CHECKS: &[Check] = &[
         )
     }),
     ("ALT-01", "without credentials there is no 300", |w| {
-        redirecting(w)?;
-        w.wire()?.ask(&Draft::allocate().bytes())?.refused(401).map(drop)
+        redirected(w, |w| w.wire()?.ask(&Draft::allocate().bytes())?.refused(401).map(drop))
     }),
     ("ALT-02", "300 is signed and names a server of the client's family", |w| {
-        redirecting(w)?;
-        let client = w.client()?;
-        let answer = client.refused(&Draft::allocate(), 300)?.authentic(&client.key())?;
-        let other = answer.get::<AlternateServer>()?.0;
-        ensure(other.is_ipv4() == w.server.is_ipv4(), "the client's family", other.to_string())
+        redirected(w, |w| {
+            let client = w.client()?;
+            let answer = client.refused(&Draft::allocate(), 300)?.authentic(&client.key())?;
+            let other = answer.get::<AlternateServer>()?.0;
+            ensure(other.is_ipv4() == w.server.is_ipv4(), "the client's family", other.to_string())
+        })
     }),
     ("ALT-03", "a second ALTERNATE-SERVER is of the other family", |w| {
-        redirecting(w)?;
-        let answer = w.client()?.refused(&Draft::allocate(), 300)?;
-        let all: Vec<_> = answer.message().all::<AlternateServer>().flatten().collect();
-        let [first, second] = all[..] else { return skip("one server is named") };
-        ensure(first.0.is_ipv4() != second.0.is_ipv4(), "two families", format!("{first:?}, {second:?}"))
+        redirected(w, |w| {
+            let answer = w.client()?.refused(&Draft::allocate(), 300)?;
+            let all: Vec<_> = answer.message().all::<AlternateServer>().flatten().collect();
+            let [first, second] = all[..] else { return skip("one server is named") };
+            ensure(first.0.is_ipv4() != second.0.is_ipv4(), "two families", format!("{first:?}, {second:?}"))
+        })
     }),
     ("ALT-04", "ALTERNATE-DOMAIN over TLS", |_| skip("TLS is not looked at")),
 ];
 
-fn redirecting(w: &World) -> Outcome {
-    if w.redirects { Ok(()) } else { skip("needs a server that redirects, and --redirects") }
+/// A check of a server that redirects: the one that is looked at, or one of ours.
+fn redirected(w: &World, check: impl Fn(&World) -> Outcome) -> Outcome {
+    if w.redirects {
+        return check(w);
+    }
+    let others = [
+        SocketAddr::from(([192, 0, 2, 99], 3478)),
+        SocketAddr::from(([0x2001, 0xDB8, 0, 0, 0, 0, 0, 99], 3478)),
+    ];
+    let w = own::with(w, "a server that redirects, and --redirects", |builder| {
+        others.into_iter().rev().fold(builder, TurnServerBuilder::alternate_server)
+    })?;
+    check(&w)
 }
 
 /// The relayed transport addresses of many clients that live at the same time.

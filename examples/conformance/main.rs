@@ -41,6 +41,7 @@ mod report;
 mod security;
 mod send;
 mod stream;
+mod token;
 mod wire;
 mod world;
 
@@ -106,7 +107,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         }
         None => {
             let users = [user("user:pass")?, user("other:secret")?];
-            let (server, address) = own::start(users.clone())?;
+            let (server, address) = own::start(&users)?;
             (users[0].clone(), address, Some((server, users)))
         }
     };
@@ -153,6 +154,7 @@ fn user(text: &str) -> Result<User, Box<dyn Error>> {
 fn world(options: &Options, user: User, other: Option<User>, server: SocketAddr) -> World {
     World {
         server,
+        own: options.own,
         tcp: options.tcp,
         realm: options.realm.clone(),
         user,
@@ -189,7 +191,7 @@ fn checks(only: &[String]) -> Vec<Check> {
         mobility::CHECKS,
         connection::CHECKS,
         path::CHECKS,
-        path::OTHERS,
+        token::CHECKS,
     ];
     let wanted = |id: &str| only.is_empty() || only.iter().any(|only| *only == id || *only == group(id));
     groups.into_iter().flatten().copied().filter(|(id, ..)| wanted(id)).collect()

@@ -6,6 +6,7 @@ use crate::{
     client::{Client, refresh},
     general::other,
     message::{Draft, Signing},
+    own,
     report::{Check, Outcome, ensure, skip},
     world::{Path, World},
 };
@@ -15,11 +16,14 @@ const TICKET: u16 = 0x8030;
 pub(crate) const CHECKS: &[Check] = &[
     ("MOB-01", "who asks for a ticket gets it", |w| moving(w).map(drop)),
     ("MOB-02", "where there is no mobility the wish is 405 or ignored", |w| {
+        let stays = |w: &World| {
+            let answer = w.client()?.ask(&Draft::allocate().raw(TICKET, &[]))?;
+            if answer.code() == Some(405) { Ok(()) } else { answer.success().map(drop) }
+        };
         if w.features.mobility {
-            return skip("the server offers mobility");
+            return stays(&*own::with(w, "a server without mobility", |builder| builder)?);
         }
-        let answer = w.client()?.ask(&Draft::allocate().raw(TICKET, &[]))?;
-        if answer.code() == Some(405) { Ok(()) } else { answer.success().map(drop) }
+        stays(w)
     }),
     ("MOB-03", "a ticket in Allocate is 400", |w| {
         offered(w)?;
@@ -117,6 +121,8 @@ fn moving(w: &World) -> Outcome<(Path<'_>, Vec<u8>)> {
 fn follow<'w>(w: &'w World, ticket: &[u8]) -> Outcome<(Client<'w>, Vec<u8>)> {
     let client = w.client()?;
     let answer = client.success(&refresh(600).raw(TICKET, ticket))?;
+    // coturn sends a piece of an answer first; what counts here is where data go.
+    client.wire.forget();
     let ticket = answer.value(AttributeType::MOBILITY_TICKET).unwrap_or_default().to_vec();
     Ok((client, ticket))
 }

@@ -9,6 +9,7 @@ use crate::{
     client::{permission, refresh},
     general::empty,
     message::{Draft, channel_data},
+    own,
     report::{Check, Outcome, ensure, skip},
     world::World,
 };
@@ -52,7 +53,16 @@ pub(crate) const CHECKS: &[Check] = &[
         peer.says(relayed, b"none");
         client.wire.stays_silent()
     }),
-    ("PRM-08", "more permissions than there is room for are 508", |_| skip("needs a server with few")),
+    ("PRM-08", "more permissions than there is room for are 508", |w| {
+        let w = own::with(w, "a server with few", |builder| {
+            builder.configure(|config| config.max_permissions = 2)
+        })?;
+        let (client, _) = w.allocated()?;
+        let peer = |n| SocketAddr::from(([127, 0, 1, n], 9));
+        client.success(&permission(&[peer(1), peer(2)]))?;
+        client.refused(&permission(&[peer(3)]), 508)?;
+        client.success(&permission(&[peer(2)])).map(drop)
+    }),
     ("PRM-09", "a permission lasts 300 s", |w| {
         w.need_slow(305)?;
         let path = w.path()?;

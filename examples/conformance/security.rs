@@ -1,17 +1,25 @@
 //! SEC: what a client could try (RFC 8656, section 21).
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use stunner_proto::AttributeType;
+use stunner_relay::Bandwidth;
 
 use crate::{
     channel::{six_to_four, teredo},
-    client::permission,
+    client::{permission, refresh},
     general::{one_of, other},
     message::{Draft, Signing},
+    own::{self, Own},
     report::{Check, Outcome, ensure, fail, skip},
     world::World,
 };
+
+/// How long nonces are good for where that is waited for.
+pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(1);
 
 pub(crate) const CHECKS: &[Check] = &[
     ("SEC-01", "Teredo and 6to4 peers are refused", |w| {
@@ -46,17 +54,34 @@ pub(crate) const CHECKS: &[Check] = &[
         a.says(to, b"hairpin");
         b.hears(from, b"hairpin")
     }),
-    ("SEC-06", "above the bandwidth data is dropped", |_| skip("needs a server with a limit")),
+    ("SEC-06", "above the bandwidth data is dropped, and the allocation stays", |w| {
+        let limit = Bandwidth { bytes_per_second: 1, burst: 1_000 };
+        let w = own::with(w, "a server with a limit", |builder| {
+            builder.configure(move |config| config.allocation_bandwidth = Some(limit))
+        })?;
+        let path = w.path()?;
+        path.client.says(path.peer.address, &[7; 900]);
+        path.peer.hears(&[7; 900])?;
+        path.client.says(path.peer.address, &[7; 900]);
+        path.peer.hears_nothing()?;
+        path.client.refresh(600).map(drop)
+    }),
     ("SEC-07", "unauthenticated requests leave nothing behind", |_| skip("a client cannot see it")),
-    ("SEC-08", "challenges are limited", |_| skip("would starve the other checks")),
+    ("SEC-08", "challenges are limited", |w| {
+        let w = own::with(w, "a server of its own: it would starve the others", |builder| {
+            builder.configure(|config| config.max_challenges = 5)
+        })?;
+        let wire = w.udp_wire()?;
+        (0..50).for_each(|_| wire.send(&Draft::allocate().bytes()));
+        let answered = std::iter::from_fn(|| wire.receive(w.quiet)).count();
+        // Half of them may come in the next second.
+        ensure((5..=10).contains(&answered), "5 to 10 challenges", answered.to_string())
+    }),
     ("SEC-09", "who does not name itself does so nowhere", |w| {
         if w.features.software {
-            return skip("the server names itself");
+            return nameless(&*own::with(w, "a server that does not name itself", |builder| builder)?);
         }
-        let client = w.client()?;
-        let software = [AttributeType::SOFTWARE];
-        client.success(&Draft::allocate())?.without(&software)?;
-        client.refused(&Draft::allocate(), 437)?.without(&software).map(drop)
+        nameless(w)
     }),
     ("SEC-10", "no secret is logged", |_| skip("a client cannot see it")),
     ("SEC-11", "permissions have a limit, or there is room", |w| {
@@ -74,7 +99,14 @@ pub(crate) const CHECKS: &[Check] = &[
         }
         Ok(())
     }),
-    ("SEC-13", "a request that is replayed after its nonce has run out", |_| skip("nonces live for an hour")),
+    ("SEC-13", "a request that is replayed after its nonce has run out is 438", |w| {
+        let w = with_short_nonces(w)?;
+        let (client, _) = w.allocated()?;
+        let end = refresh(0).signed(&client.signing());
+        std::thread::sleep(NONCE_LIFETIME + Duration::from_secs(1));
+        client.wire.ask(&end)?.refused(438)?;
+        client.refresh(600).map(drop)
+    }),
     ("SEC-14", "another user with the nonce of another address is 438", |w| {
         let (first, second) = (w.client()?, w.client()?);
         let (signing, _) = other(w, &second)?;
@@ -100,4 +132,18 @@ fn denied(w: &World, peers: &[&str]) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn nameless(w: &World) -> Outcome {
+    let client = w.client()?;
+    let software = [AttributeType::SOFTWARE];
+    client.success(&Draft::allocate())?.without(&software)?;
+    client.refused(&Draft::allocate(), 437)?.without(&software).map(drop)
+}
+
+/// A server whose nonces are good for a second.
+pub(crate) fn with_short_nonces(w: &World) -> Outcome<Own> {
+    own::with(w, "a server whose nonces live for seconds", |builder| {
+        builder.configure(|config| config.nonce_lifetime = NONCE_LIFETIME)
+    })
 }

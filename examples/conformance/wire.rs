@@ -88,6 +88,11 @@ impl Wire {
         self.receive(PATIENCE).map_or_else(|| fail(what, "nothing"), Ok)
     }
 
+    /// Forgets what came while something else was waited for.
+    pub(crate) fn forget(&self) {
+        self.stash.borrow_mut().clear();
+    }
+
     /// That nothing comes for a while.
     pub(crate) fn stays_silent(&self) -> Outcome {
         match self.receive(self.quiet) {

@@ -47,6 +47,8 @@ pub(crate) struct Features {
 /// All that a check may use.
 pub(crate) struct World {
     pub(crate) server: SocketAddr,
+    /// Whether the server is one of this repository, in this process: then there can be others with other settings.
+    pub(crate) own: bool,
     /// Whether clients come over TCP where it does not matter.
     pub(crate) tcp: bool,
     pub(crate) realm: Option<String>,
@@ -64,6 +66,25 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The same clients and peers before another server.
+    pub(crate) fn elsewhere(&self, server: SocketAddr, features: Features) -> Self {
+        Self {
+            server,
+            own: self.own,
+            tcp: self.tcp,
+            realm: self.realm.clone(),
+            user: self.user.clone(),
+            other: self.other.clone(),
+            peer_address: self.peer_address,
+            denied: self.denied,
+            quiet: self.quiet,
+            slow: self.slow,
+            redirects: self.redirects,
+            features,
+            pace: Mutex::new(now()),
+        }
+    }
+
     /// A client that knows realm and nonce.
     pub(crate) fn client(&self) -> Outcome<Client<'_>> {
         Client::challenged(self, self.wire()?, &self.user)
@@ -173,8 +194,8 @@ impl World {
             let answer = self.tcp_client()?.ask(&tcp)?;
             self.features.tcp_relay = answer.success().is_ok();
         }
-        let binding = self.wire()?.ask(&Draft::request(Method::BINDING).bytes())?;
-        self.features.other_address = binding.has(AttributeType::OTHER_ADDRESS);
+        let binding = self.udp_wire()?.ask(&Draft::request(Method::BINDING).bytes());
+        self.features.other_address = binding.is_ok_and(|binding| binding.has(AttributeType::OTHER_ADDRESS));
         Ok(())
     }
 

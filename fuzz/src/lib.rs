@@ -11,9 +11,11 @@ use stunner_relay::{
 
 mod codec;
 mod differential;
+mod sequence;
 
 pub use codec::{builder, framing, message, uri};
 pub use differential::differential;
+pub use sequence::sequence;
 
 /// A server takes in packets of two clients and of a peer. Each packet gives at most one, a reply is never longer than
 /// promised, and nothing is allocated for who has no credentials.

@@ -1,18 +1,19 @@
-//! Every seed, and ten thousand inputs made of the seeds, through every target: what fuzzing finds, stable Rust replays.
+//! Every seed, and thousands of inputs made of the seeds, through every target: what fuzzing finds, stable Rust replays.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// A target: its name, and what takes the bytes.
-type Target = (&'static str, fn(&[u8]));
+/// A target: its name, what takes the bytes, and how many inputs are made for it.
+type Target = (&'static str, fn(&[u8]), usize);
 
-const TARGETS: [Target; 7] = [
-    ("message", stunner_fuzz::message),
-    ("builder", stunner_fuzz::builder),
-    ("framing", stunner_fuzz::framing),
-    ("differential", stunner_fuzz::differential),
-    ("uri", stunner_fuzz::uri),
-    ("server", stunner_fuzz::server),
-    ("config", stunner_fuzz::config),
+const TARGETS: [Target; 8] = [
+    ("message", stunner_fuzz::message, 10_000),
+    ("builder", stunner_fuzz::builder, 10_000),
+    ("framing", stunner_fuzz::framing, 10_000),
+    ("differential", stunner_fuzz::differential, 10_000),
+    ("uri", stunner_fuzz::uri, 10_000),
+    ("server", stunner_fuzz::server, 10_000),
+    ("sequence", stunner_fuzz::sequence, 1_000),
+    ("config", stunner_fuzz::config, 10_000),
 ];
 
 /// The published vectors, and files of the corpus directories.
@@ -34,12 +35,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn seeds_and_what_is_made_of_them_pass_every_target() {
-    for (name, target) in TARGETS {
+    for (name, target, made) in TARGETS {
         let seeds = seeds(name);
         assert!(seeds.len() > 40, "{name}");
         seeds.iter().for_each(|seed| target(seed));
         let mut rng = StdRng::seed_from_u64(7);
-        for _ in 0..10_000 {
+        for _ in 0..made {
             let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();
             for _ in 0..rng.random_range(1..6) {
                 let at = rng.random_range(0..=bytes.len());

@@ -1,6 +1,6 @@
 //! What a server is told once.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{Authenticator, Bandwidth, Discovery, LiveRelays, OAuth, PeerPolicy};
 
@@ -27,6 +27,25 @@ pub struct Config {
     /// Whether SHA-256 is offered beside MD5 for the keys of credentials (RFC 8489, section 9.2): yes. Clients that know
     /// MD5 only pass over the offer.
     pub password_algorithms: bool,
+    /// Whether SHA-256 is all that is offered: no. Clients that know MD5 only are left out, and as of today that is every
+    /// browser.
+    pub sha256_only: bool,
+    /// Whether who shows no credentials is served all the same, with responses that carry no integrity: no. The
+    /// authenticator is asked about those who show some.
+    ///
+    /// **This is an open relay.** Whoever reaches the server sends through it in its name, to all that the policy allows,
+    /// and by an address that may be forged: allocations cost the sender nothing, and one client's five-tuple is all that
+    /// another needs to end its allocation. RFC 8656, section 7.2, has it for servers which the access network offers to
+    /// those who are in it (RFC 8155, section 5): keep it behind a firewall, and set the limits for
+    /// [each network](Self::max_allocations_per_source) and [allocation](Self::allocation_bandwidth). What is nobody's counts
+    /// as that of a user without a name.
+    pub unauthenticated: bool,
+    /// Where clients are sent that ask for an allocation, over the same transport, with the credentials that they have
+    /// (300, RFC 8489, section 10): nowhere. One of each family is told. [`Server::drain`](crate::Server::drain) overrides it.
+    pub alternates: Vec<SocketAddr>,
+    /// The name in the certificate of the [alternates](Self::alternates), where theirs is another than this server's: clients
+    /// that came over TLS or DTLS and chose SHA-256 are told it (RFC 8489, section 10). ASCII, at most 255 bytes.
+    pub alternate_domain: Option<String>,
     /// Whether an allocation may be refreshed with the credentials that made it after those have expired: yes, so that a
     /// call is not cut by the end of a time-limited credential.
     pub sessions_outlive_credentials: bool,
@@ -93,6 +112,10 @@ impl Config {
             max_lifetime: Duration::from_secs(3_600),
             nonce_lifetime: Duration::from_secs(3_600),
             password_algorithms: true,
+            sha256_only: false,
+            unauthenticated: false,
+            alternates: Vec::new(),
+            alternate_domain: None,
             sessions_outlive_credentials: true,
             mobility: false,
             oauth: None,

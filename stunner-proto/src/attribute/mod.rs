@@ -177,6 +177,36 @@ impl AttributeType {
     pub const fn is_required(self) -> bool {
         self.0 < 0x8000
     }
+
+    /// Whether STUN or TURN themselves require that it is understood (RFC 8489, section 18.3; RFC 8656, section 18): every
+    /// server and client of TURN knows it, though it may mean nothing where it is found.
+    #[must_use]
+    pub const fn is_required_by_turn(self) -> bool {
+        matches!(
+            self,
+            Self::MAPPED_ADDRESS
+                | Self::USERNAME
+                | Self::MESSAGE_INTEGRITY
+                | Self::ERROR_CODE
+                | Self::UNKNOWN_ATTRIBUTES
+                | Self::CHANNEL_NUMBER
+                | Self::LIFETIME
+                | Self::XOR_PEER_ADDRESS
+                | Self::DATA
+                | Self::REALM
+                | Self::NONCE
+                | Self::XOR_RELAYED_ADDRESS
+                | Self::REQUESTED_ADDRESS_FAMILY
+                | Self::EVEN_PORT
+                | Self::REQUESTED_TRANSPORT
+                | Self::DONT_FRAGMENT
+                | Self::MESSAGE_INTEGRITY_SHA256
+                | Self::PASSWORD_ALGORITHM
+                | Self::USERHASH
+                | Self::XOR_MAPPED_ADDRESS
+                | Self::RESERVATION_TOKEN
+        )
+    }
 }
 
 impl fmt::Display for AttributeType {

@@ -1,6 +1,6 @@
 //! Responses: whose they are, what they are worth, and where each goes (RFC 8489, section 6.3).
 
-use stunner_proto::{AttributeType, Authenticated, Class, Fingerprint, Message, attribute::ErrorCode};
+use stunner_proto::{Authenticated, Class, Fingerprint, Message, attribute::ErrorCode};
 
 use super::{
     Client, Failure, Lost, Request,
@@ -110,33 +110,6 @@ impl Client {
 
 /// Whether there is nothing in a message that must be understood and is not.
 pub(super) fn is_understood(message: &Message<'_>) -> bool {
-    message.attributes().all(|attribute| !attribute.kind.is_required() || is_known(attribute.kind))
-}
-
-/// Below 0x8000, what a client understands, or knows to mean nothing in what it is sent.
-const fn is_known(kind: AttributeType) -> bool {
-    matches!(
-        kind,
-        AttributeType::MAPPED_ADDRESS
-            | AttributeType::USERNAME
-            | AttributeType::MESSAGE_INTEGRITY
-            | AttributeType::ERROR_CODE
-            | AttributeType::UNKNOWN_ATTRIBUTES
-            | AttributeType::CHANNEL_NUMBER
-            | AttributeType::LIFETIME
-            | AttributeType::XOR_PEER_ADDRESS
-            | AttributeType::DATA
-            | AttributeType::REALM
-            | AttributeType::NONCE
-            | AttributeType::XOR_RELAYED_ADDRESS
-            | AttributeType::REQUESTED_ADDRESS_FAMILY
-            | AttributeType::EVEN_PORT
-            | AttributeType::REQUESTED_TRANSPORT
-            | AttributeType::DONT_FRAGMENT
-            | AttributeType::MESSAGE_INTEGRITY_SHA256
-            | AttributeType::PASSWORD_ALGORITHM
-            | AttributeType::USERHASH
-            | AttributeType::XOR_MAPPED_ADDRESS
-            | AttributeType::RESERVATION_TOKEN
-    )
+    let mut types = message.attributes().map(|attribute| attribute.kind);
+    types.all(|kind| !kind.is_required() || kind.is_required_by_turn())
 }

@@ -1,7 +1,6 @@
 //! From settings to a running server.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     num::NonZeroUsize,
     ops::RangeInclusive,
@@ -10,15 +9,18 @@ use std::{
     time::Duration,
 };
 
-use stunner_proto::attribute::AddressFamily;
+use stunner_proto::attribute::{AddressFamily, AlternateDomain};
 use tokio::sync::watch;
 
 use super::{
-    Phase, RelayAddress, Shared, TokioNetwork, TurnServer,
+    Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer,
     start::{Bound, Seed},
     worker::SharedReservations,
 };
-use crate::{Authenticator, Config, Credential, DefaultPolicy, Identity, LiveRelays, PeerPolicy, Transport};
+use crate::{
+    Authenticator, Config, Credential, DefaultPolicy, Discovery, Identity, LiveRelays, OAuth, PeerPolicy,
+    Transport,
+};
 
 /// Something to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,49 +60,6 @@ impl Listener {
     }
 }
 
-/// Why a server could not be started, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Nothing to listen on.
-    #[error("no listener: a TURN server needs at least one, such as Listener::udp(\"0.0.0.0:3478\")")]
-    NoListener,
-    /// Nobody could use it.
-    #[error("no authenticator: say who may use the server, for instance with StaticUser::new")]
-    NoAuthenticator,
-    /// Not an address.
-    #[error("'{0}' is not an address to listen on; write one such as 0.0.0.0:3478 or [::]:3478")]
-    BadAddress(String),
-    /// Another program has the port.
-    #[error("{0} is in use by another program: stop that one, or choose another port")]
-    Busy(SocketAddr),
-    /// The operating system refuses a listener.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The operating system refuses a relay address.
-    #[error("cannot relay from {ip}: {source}; give an address of this machine")]
-    Relay {
-        /// Which.
-        ip: IpAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The range of ports is empty or begins with 0.
-    #[error("relay ports {0}-{1}: give a range such as 49152-65535")]
-    BadPorts(u16, u16),
-    /// The realm does not fit its attribute.
-    #[error("the realm must have 1 to 127 characters")]
-    BadRealm,
-    /// A thread could not be started.
-    #[error("cannot start a worker: {0}")]
-    Worker(io::Error),
-}
-
 /// What a caller does to the engine's settings.
 type Change = Box<dyn FnOnce(&mut Config)>;
 
@@ -118,6 +77,8 @@ pub struct TurnServerBuilder {
     quota: Option<usize>,
     wide_channels: bool,
     stun_only: bool,
+    unauthenticated: bool,
+    second: Option<SocketAddr>,
     portable: bool,
     max_added_latency: Option<Duration>,
     changes: Vec<Change>,
@@ -137,6 +98,8 @@ impl Default for TurnServerBuilder {
             quota: None,
             wide_channels: false,
             stun_only: false,
+            unauthenticated: false,
+            second: None,
             portable: false,
             max_added_latency: None,
             changes: Vec::new(),
@@ -187,7 +150,7 @@ impl TurnServerBuilder {
         self
     }
 
-    /// How many threads relay: as many as there are cores by default.
+    /// How many threads relay: as many as there are cores by default, and one with [mobility](Self::mobility).
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
         self.workers = Some(workers);
         self
@@ -209,6 +172,48 @@ impl TurnServerBuilder {
     pub fn stun_only(mut self) -> Self {
         self.stun_only = true;
         self
+    }
+
+    /// Serves who shows no credentials, too. **That is an open relay**, for whoever can reach it:
+    /// [`Config::unauthenticated`] says when it is right. No authenticator is needed.
+    pub fn unauthenticated(mut self) -> Self {
+        self.unauthenticated = true;
+        self
+    }
+
+    /// Offers SHA-256 alone for the keys of credentials; browsers know MD5 only, as of today.
+    pub fn sha256_only(self) -> Self {
+        self.configure(|config| config.sha256_only = true)
+    }
+
+    /// Lets in, besides, who has a token of an authorization server (RFC 7635).
+    pub fn oauth(self, oauth: OAuth) -> Self {
+        self.configure(|config| config.oauth = Some(Arc::new(oauth)))
+    }
+
+    /// Lets allocations follow their clients to other addresses (RFC 8016). Such a server has one worker: a client that
+    /// has moved would come to another one, which does not know it.
+    pub fn mobility(self) -> Self {
+        self.configure(|config| config.mobility = true)
+    }
+
+    /// Tells clients about the NATs before them (RFC 5780), by a second address of this machine with another port than
+    /// the first UDP listener's: it listens on both ports of both addresses then. The first listener must name its
+    /// address, and the second one be of the same family.
+    pub fn behaviour_discovery(mut self, second: SocketAddr) -> Self {
+        self.second = Some(second);
+        self
+    }
+
+    /// Sends clients to another server instead of allocating (300, RFC 8489, section 10). One of each family is told.
+    pub fn alternate_server(self, server: SocketAddr) -> Self {
+        self.configure(move |config| config.alternates.push(server))
+    }
+
+    /// The name in the certificate of [other servers](Self::alternate_server), where it is not this server's own.
+    pub fn alternate_domain(self, domain: &str) -> Self {
+        let domain = domain.to_owned();
+        self.configure(move |config| config.alternate_domain = Some(domain))
     }
 
     /// Changes what has no setter here: lifetimes, limits, bandwidth, and whatever else a [`Config`] has. It is done last,
@@ -247,16 +252,15 @@ impl TurnServerBuilder {
     /// # Errors
     /// [`StartError`] says what is wrong and what to do about it. Nothing runs then.
     pub fn start(mut self) -> Result<TurnServer, StartError> {
-        let workers = self.check()?;
+        self.check()?;
         let advertised: Vec<IpAddr> = self.addresses.iter().map(RelayAddress::advertised).collect();
         let relays = Arc::new(LiveRelays::new(&advertised));
-        let config = Arc::new(self.config(relays.clone())?);
+        let mut config = self.config(relays.clone())?;
+        let workers = self.count_workers(&config)?;
         let shared = Arc::new(Shared::new(relays, workers));
         let reservations = SharedReservations::<TokioNetwork>::default();
-        let mut bound = Vec::with_capacity(self.listeners.len());
-        for listener in &mut self.listeners {
-            bound.push(Bound::new(listener, workers)?);
-        }
+        let mut bound = self.bind(&mut config, workers)?;
+        let config = Arc::new(config);
         let (phase, phases) = watch::channel(Phase::Running);
         let mut server =
             TurnServer { shared: shared.clone(), listeners: self.listeners, phase, threads: Vec::new() };
@@ -279,8 +283,48 @@ impl TurnServerBuilder {
         Ok(server)
     }
 
-    /// Checks the settings and fills in what was left open. Returns the number of workers.
-    fn check(&mut self) -> Result<usize, StartError> {
+    /// Binds what it listens on, and the three others that behaviour discovery needs.
+    fn bind(&mut self, config: &mut Config, workers: usize) -> Result<Vec<Bound>, StartError> {
+        let mut bound = Vec::with_capacity(self.listeners.len());
+        for listener in &mut self.listeners {
+            bound.push(Bound::new(listener, workers)?);
+        }
+        let Some(second) = self.second else { return Ok(bound) };
+        let first = self.listeners.iter().find(|listener| listener.transport == Transport::Udp);
+        let primary = first.ok_or(StartError::NoListener)?.resolve()?;
+        let fits = !primary.ip().is_unspecified()
+            && !second.ip().is_unspecified()
+            && primary.is_ipv4() == second.is_ipv4()
+            && primary.ip() != second.ip()
+            && primary.port() != second.port();
+        if !fits {
+            return Err(StartError::BadAlternate(second, primary));
+        }
+        let mut listen = |address: SocketAddr| {
+            let mut listener = Listener::udp(address);
+            bound.push(Bound::new(&mut listener, workers)?);
+            let address = listener.resolve();
+            self.listeners.push(listener);
+            address
+        };
+        let alternate = listen(second)?;
+        listen(SocketAddr::new(alternate.ip(), primary.port()))?;
+        listen(SocketAddr::new(primary.ip(), alternate.port()))?;
+        config.discovery = Some(Discovery { primary, alternate });
+        Ok(bound)
+    }
+
+    fn count_workers(&self, config: &Config) -> Result<usize, StartError> {
+        match self.workers.map(NonZeroUsize::get) {
+            Some(workers) if workers > 1 && config.mobility => Err(StartError::Mobility(workers)),
+            Some(workers) => Ok(workers),
+            None if config.mobility => Ok(1),
+            None => Ok(thread::available_parallelism().map_or(1, NonZeroUsize::get)),
+        }
+    }
+
+    /// Checks the settings and fills in what was left open.
+    fn check(&mut self) -> Result<(), StartError> {
         if self.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
@@ -301,23 +345,29 @@ impl TurnServerBuilder {
             let ip = address.bind;
             std::net::UdpSocket::bind((ip, 0)).map_err(|source| StartError::Relay { ip, source })?;
         }
-        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Ok(self.workers.map_or_else(cores, NonZeroUsize::get))
+        Ok(())
     }
 
     fn config(&mut self, relays: Arc<LiveRelays>) -> Result<Config, StartError> {
-        let nobody = || self.stun_only.then(|| Arc::new(Nobody) as Arc<dyn Authenticator>);
+        let nobody =
+            || (self.stun_only || self.unauthenticated).then(|| Arc::new(Nobody) as Arc<dyn Authenticator>);
         let authenticator = self.authenticator.clone().or_else(nobody).ok_or(StartError::NoAuthenticator)?;
         let mut config = Config::shared(&self.realm, authenticator, self.policy.clone());
         config.software.clone_from(&self.software);
         config.max_allocations_per_user = self.quota;
         config.wide_channels = self.wide_channels;
         config.stun_only = self.stun_only;
+        config.unauthenticated = self.unauthenticated;
         config.dont_fragment = cfg!(target_os = "linux") && !self.portable;
         self.changes.drain(..).for_each(|change| change(&mut config));
         // It is this server's, and what its relayed transport addresses are.
         config.relays = relays;
-        Ok(config)
+        match &config.alternate_domain {
+            Some(domain) if AlternateDomain::new(domain).is_err() => {
+                Err(StartError::BadAlternateDomain(domain.clone()))
+            }
+            _ => Ok(config),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod bell;
 mod bind;
 mod builder;
 mod company;
+mod error;
 #[cfg(target_os = "linux")]
 mod linux;
 mod outbox;
@@ -33,7 +34,8 @@ mod testing;
 mod tokio_network;
 mod worker;
 
-pub use builder::{Listener, StartError, TurnServerBuilder};
+pub use builder::{Listener, TurnServerBuilder};
+pub use error::StartError;
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxNetwork, LinuxSocket};
 pub use socket::{Datagram, DatagramSocket, Network, Packet, Ready, RecvBatch};
@@ -66,7 +68,8 @@ impl TurnServer {
         TurnServerBuilder::default()
     }
 
-    /// What it listens on, in the order of the builder, with the ports that were chosen where 0 was asked for.
+    /// What it listens on, in the order of the builder, with the ports that were chosen where 0 was asked for; behind them
+    /// what [behaviour discovery](TurnServerBuilder::behaviour_discovery) added.
     #[must_use]
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners

@@ -5,8 +5,8 @@ use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc, time::Dur
 use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
 
 use super::{
-    Network, Phase, RelayAddress, Shared, TokioNetwork, at,
-    builder::{Listener, StartError},
+    Network, Phase, RelayAddress, Shared, StartError, TokioNetwork, at,
+    builder::Listener,
     ports::Ports,
     stream,
     tokio_network::{bind_listener, bind_tcp},

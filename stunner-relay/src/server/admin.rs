@@ -69,7 +69,7 @@ impl Server {
         self.draining = Some(alternates.into());
     }
 
-    /// Makes allocations again.
+    /// Makes allocations again, unless its settings [send clients elsewhere](Config::alternates).
     pub fn resume(&mut self) {
         self.draining = None;
     }
@@ -80,7 +80,7 @@ impl Server {
     ///
     /// `config.relays` must be what it was, and so must the realm, unless clients are to authenticate anew.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
-        let features = credentials::features(&*config.authenticator, config.password_algorithms);
+        let features = credentials::features(&config);
         self.nonces.announce(features, millis(config.nonce_lifetime));
         self.keys = credentials::Keys::default();
         self.generation = self.generation.wrapping_add(1);

@@ -48,10 +48,11 @@ impl AllocateRequest {
         self.0.exchange.from
     }
 
-    /// Whose credentials were good. A reserved port is kept for its user only.
+    /// Whose credentials were good; nobody's where [none are needed](crate::Config::unauthenticated). A reserved port is kept
+    /// for its user only.
     #[must_use]
     pub fn user(&self) -> &str {
-        self.0.exchange.signature.as_ref().map_or("", |(known, _)| &known.user)
+        self.0.exchange.known.as_ref().map_or("", |known| &known.user)
     }
 }
 
@@ -173,7 +174,7 @@ impl Server {
     /// Whether there may be another allocation: of this server, this user, this network.
     fn check_limits(&self, from: Client, user: &str) -> Result<(), Refusal> {
         let reached = |limit: Option<usize>, count: usize| limit.is_some_and(|limit| count >= limit);
-        if self.draining.as_ref().is_some_and(|alternates| !alternates.is_empty()) {
+        if !self.alternates().is_empty() {
             return Err(Refusal::TryAlternate);
         }
         if self.draining.is_some() || self.table.len() >= self.config.max_allocations {
@@ -233,7 +234,7 @@ impl Server {
     ) -> Handled {
         let allocation = self.table.get(id).ok_or(Refusal::AllocationMismatch)?;
         let same_user =
-            exchange.signature.as_ref().is_some_and(|(known, _)| known.user == allocation.rest.known.user);
+            exchange.known.as_ref().is_some_and(|known| known.is_same_user(&allocation.rest.known));
         if allocation.rest.created_by != exchange.id || !same_user {
             return Err(Refusal::AllocationMismatch);
         }
@@ -265,7 +266,7 @@ impl Server {
 
     fn make(&mut self, pending: &Pending, relayed: Relayed, now: u64) -> Result<AllocationId, Refusal> {
         let Pending { exchange, wants, lifetime, ticket } = pending;
-        let (known, _) = exchange.signature.clone().ok_or(Refusal::Unauthenticated)?;
+        let known = exchange.known.clone().ok_or(Refusal::Unauthenticated)?;
         self.check_limits(exchange.from, &known.user)?;
         let expires = now + 1_000 * u64::from(self.effective(*lifetime, known.limit, now));
         let families = relayed.families();

@@ -8,10 +8,16 @@ use stunner_proto::{
 };
 
 use super::{Refusal, Server, millis};
-use crate::{Algorithm, Authenticator, Client, Credential, Identity, UserId};
+use crate::{Algorithm, Client, Config, Credential, Identity, UserId};
 
 /// The algorithms that are offered, the better one first (RFC 8656, section 6).
-pub(super) const OFFER: PasswordAlgorithms<'static> = PasswordAlgorithms::SHA256_MD5;
+pub(super) fn offer(config: &Config) -> Option<PasswordAlgorithms<'static>> {
+    if config.sha256_only {
+        Some(PasswordAlgorithms::SHA256)
+    } else {
+        config.password_algorithms.then_some(PasswordAlgorithms::SHA256_MD5)
+    }
+}
 
 /// Keys that one worker remembers; beyond that it forgets them all and begins anew.
 const MAX_KEYS: usize = 4_096;
@@ -30,6 +36,8 @@ pub(super) struct Known {
     generation: u32,
     /// Until when allocations may live that were made with it: tokens end for good.
     pub(super) limit: Option<u64>,
+    /// Whether there is nothing behind it: its owner showed no credentials, and needed none.
+    is_nobody: bool,
 }
 
 /// By name or by hash, and by which algorithm.
@@ -46,7 +54,28 @@ impl Known {
             until,
             generation,
             limit: Some(until),
+            is_nobody: false,
         }
+    }
+
+    /// What stands for whoever needs no credentials.
+    fn nobody() -> Self {
+        Self {
+            key: Key::new(&[]),
+            user: "".into(),
+            // No name has this byte: nobody asks for it.
+            name: [0xFF].into(),
+            kind: (false, Algorithm::Md5),
+            until: 0,
+            generation: 0,
+            limit: None,
+            is_nobody: true,
+        }
+    }
+
+    /// Whether what belongs to the one is the other's, too.
+    pub(super) fn is_same_user(&self, other: &Self) -> bool {
+        self.user == other.user && self.is_nobody == other.is_nobody
     }
 
     fn is(&self, user: UserId<'_>, algorithm: Algorithm) -> bool {
@@ -87,19 +116,20 @@ impl Keys {
     }
 }
 
-/// A request whose sender is who it says.
+/// A request whose sender is who it says, or need not say it.
 pub(super) struct Admitted<'p> {
-    pub(super) message: Authenticated<'p>,
+    pub(super) message: Message<'p>,
     pub(super) known: Arc<Known>,
     /// Which integrity the response carries.
-    pub(super) answer: Integrity,
+    pub(super) answer: Option<Integrity>,
 }
 
-/// What nonces announce for this authenticator.
-pub(super) fn features(authenticator: &dyn Authenticator, password_algorithms: bool) -> SecurityFeatures {
+/// What nonces announce.
+pub(super) fn features(config: &Config) -> SecurityFeatures {
+    let password_algorithms = offer(config).is_some();
     SecurityFeatures {
         password_algorithms,
-        username_anonymity: password_algorithms && authenticator.knows_hashes(),
+        username_anonymity: password_algorithms && config.authenticator.knows_hashes(),
     }
 }
 
@@ -114,7 +144,8 @@ impl Server {
         let signed = message.contains(AttributeType::MESSAGE_INTEGRITY)
             || message.contains(AttributeType::MESSAGE_INTEGRITY_SHA256);
         if !signed {
-            return Err(Refusal::Unauthenticated);
+            let admitted = || Admitted { message, known: Arc::new(Known::nobody()), answer: None };
+            return self.config.unauthenticated.then(admitted).ok_or(Refusal::Unauthenticated);
         }
         if let Some(authorized) = self.authorize(message, from, now) {
             return authorized;
@@ -143,7 +174,7 @@ impl Server {
             return Err(Refusal::StaleNonce);
         }
         let answer = if chosen.is_some() { Integrity::Sha256 } else { message.integrity() };
-        Ok(Admitted { message, known, answer })
+        Ok(Admitted { message: *message, known, answer: Some(answer) })
     }
 
     /// The credential that the allocation on a client's five-tuple was made with.
@@ -155,20 +186,22 @@ impl Server {
     /// What the client chose of the offer. Who repeats the offer shows that nobody took the better one out on the way;
     /// who shows neither is a client of RFC 5389, for whom there is MD5 only.
     fn chosen(&self, message: &Message<'_>, nonce: Nonce<'_>) -> Result<Option<Algorithm>, Refusal> {
+        let offer = offer(&self.config);
         // A nonce may be older than the settings.
         let announced = nonce.features().is_some_and(|features| features.password_algorithms);
-        if !self.config.password_algorithms && !announced {
+        if offer.is_none() && !announced {
             return Ok(None);
         }
+        let offer = offer.unwrap_or(PasswordAlgorithms::SHA256_MD5);
         let list = message.get::<PasswordAlgorithms<'_>>()?;
         let chosen = message.get::<PasswordAlgorithm<'_>>()?;
         match (list, chosen) {
+            // MD5 is meant, and not offered.
+            (None, None) if self.config.sha256_only => Err(Refusal::Unauthenticated),
             (None, None) => Ok(None),
-            (Some(list), Some(chosen)) if list == OFFER && chosen == PasswordAlgorithm::SHA256 => {
-                Ok(Some(Algorithm::Sha256))
-            }
-            (Some(list), Some(chosen)) if list == OFFER && chosen == PasswordAlgorithm::MD5 => {
-                Ok(Some(Algorithm::Md5))
+            (Some(list), Some(chosen)) if list == offer && offer.iter().any(|offered| offered == chosen) => {
+                let sha256 = chosen == PasswordAlgorithm::SHA256;
+                Ok(Some(if sha256 { Algorithm::Sha256 } else { Algorithm::Md5 }))
             }
             _ => Err(Refusal::BadRequest),
         }
@@ -205,6 +238,7 @@ impl Server {
             until,
             generation: self.generation,
             limit: None,
+            is_nobody: false,
         };
         let known = Arc::new(known);
         if until > now {

@@ -132,7 +132,7 @@ impl Server {
         let taken = self.is_taken(&from.tuple, id, now);
         let allocation = self.table.get_mut(id).filter(|found| found.is_live(now));
         let allocation = allocation.ok_or(Refusal::AllocationMismatch)?;
-        if allocation.rest.known.user != request.known.user {
+        if !allocation.rest.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         if family.is_some_and(|family| allocation.half(family, now).is_none()) {
@@ -196,7 +196,10 @@ impl Server {
         } else if mobility.moving.is_some() {
             self.arrive(id);
         } else {
+            // Who connects from there next is somebody else, for all we know: no packet comes from port 0.
             mobility.stranded = true;
+            allocation.client.tuple.client.set_port(0);
+            self.table.forget_path(ended, id);
         }
         true
     }

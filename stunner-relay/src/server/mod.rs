@@ -142,7 +142,7 @@ impl Server {
     #[must_use]
     pub fn new(config: Arc<Config>, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = StdRng::from_seed(seed);
-        let features = credentials::features(&*config.authenticator, config.password_algorithms);
+        let features = credentials::features(&config);
         let nonces = Nonces::new(&mut rng, millis(config.nonce_lifetime), features);
         let tickets = Tickets::new(&mut rng);
         let challenges = Challenges::new(&mut rng);

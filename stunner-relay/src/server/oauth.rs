@@ -7,7 +7,7 @@ use aes_gcm::{
     aead::{AeadInOut, Nonce as Unique},
 };
 use stunner_proto::{
-    AttributeType, Integrity, Key, Message,
+    AttributeType, Key, Message,
     attribute::{AccessToken, Nonce, TokenContent, Username},
 };
 
@@ -94,9 +94,9 @@ impl Server {
             if !self.nonces.is_valid(nonce.as_str(), from.tuple.client, now) {
                 return Err(Refusal::StaleNonce);
             }
-            let answer: Integrity = message.integrity();
+            let answer = Some(message.integrity());
             let known = Known::by_token(key, identifier, now + 1_000 * left, self.generation);
-            Ok(Admitted { message, known: Arc::new(known), answer })
+            Ok(Admitted { message: *message, known: Arc::new(known), answer })
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stunner_proto::{
-    AttributeType, Authenticated, Class, Fingerprint, Message, Method,
+    AttributeType, Class, Fingerprint, Message, Method,
     attribute::{AddressFamily, RequestedAddressFamily},
 };
 
@@ -17,9 +17,9 @@ use crate::{Client, Config};
 /// More unknown attributes than this are not listed.
 const MAX_UNKNOWN: usize = 64;
 
-/// A request whose sender is who it says, and who may ask for what it asks.
+/// A request whose sender is who it says, and who may ask for what it asks. Only [`Server::request`] makes one.
 pub(super) struct Request<'p> {
-    pub(super) message: Authenticated<'p>,
+    pub(super) message: Message<'p>,
     pub(super) exchange: Exchange,
     pub(super) known: Arc<Known>,
     pub(super) now: u64,
@@ -66,7 +66,8 @@ impl Server {
             Err(why) if why.is_challenge() && !self.may_challenge(from, now) => return None,
             Err(why) => return Some(Output::Reply(self.refuse(&exchange, why, reply, now))),
         };
-        exchange.signature = Some((known.clone(), answer));
+        exchange.known = Some(known.clone());
+        exchange.integrity = answer;
         let config = self.config.clone();
         let translated = translates(&message, from);
         let understood = |kind| knows(&config, kind) && !(translated && kind == AttributeType::DONT_FRAGMENT);
@@ -120,7 +121,7 @@ impl Server {
         if !allocation.is_live(request.now) {
             return Err(Refusal::AllocationMismatch);
         }
-        if allocation.rest.known.user != request.known.user {
+        if !allocation.rest.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         Ok(id)
@@ -134,7 +135,9 @@ pub(super) fn knows(config: &Config, kind: AttributeType) -> bool {
         AttributeType::DONT_FRAGMENT => config.dont_fragment,
         AttributeType::CONNECTION_ID => config.tcp,
         AttributeType::ACCESS_TOKEN => config.oauth.is_some(),
-        kind => !kind.is_required() || is_known(kind),
+        // Of ICE, whose checks are Binding requests: known, and of no meaning here.
+        AttributeType::PRIORITY | AttributeType::USE_CANDIDATE => true,
+        kind => !kind.is_required() || kind.is_required_by_turn(),
     }
 }
 
@@ -161,33 +164,4 @@ pub(super) fn requested_family(
             Err(if whole { unknown } else { bad.into() })
         }
     }
-}
-
-/// Below 0x8000, what the server understands, or knows to mean nothing in what it is sent.
-const fn is_known(kind: AttributeType) -> bool {
-    matches!(
-        kind,
-        AttributeType::MAPPED_ADDRESS
-            | AttributeType::USERNAME
-            | AttributeType::MESSAGE_INTEGRITY
-            | AttributeType::ERROR_CODE
-            | AttributeType::UNKNOWN_ATTRIBUTES
-            | AttributeType::CHANNEL_NUMBER
-            | AttributeType::LIFETIME
-            | AttributeType::XOR_PEER_ADDRESS
-            | AttributeType::DATA
-            | AttributeType::REALM
-            | AttributeType::NONCE
-            | AttributeType::XOR_RELAYED_ADDRESS
-            | AttributeType::REQUESTED_ADDRESS_FAMILY
-            | AttributeType::EVEN_PORT
-            | AttributeType::REQUESTED_TRANSPORT
-            | AttributeType::MESSAGE_INTEGRITY_SHA256
-            | AttributeType::PASSWORD_ALGORITHM
-            | AttributeType::USERHASH
-            | AttributeType::XOR_MAPPED_ADDRESS
-            | AttributeType::RESERVATION_TOKEN
-            | AttributeType::PRIORITY
-            | AttributeType::USE_CANDIDATE
-    )
 }

@@ -5,16 +5,16 @@ use std::{net::SocketAddr, sync::Arc};
 use stunner_proto::{
     AttributeType, Class, Integrity, Message, MessageBuilder, Method, TransactionId,
     attribute::{
-        AlternateServer, Nonce, Realm, Software, ThirdPartyAuthorization, TransactionTransmitCounter,
-        UnknownAttributes,
+        AlternateDomain, AlternateServer, Nonce, Realm, Software, ThirdPartyAuthorization,
+        TransactionTransmitCounter, UnknownAttributes,
     },
 };
 
 use super::{
     MAX_REPLY, Refusal, Server,
-    credentials::{Known, OFFER},
+    credentials::{Known, offer},
 };
-use crate::Client;
+use crate::{Client, Transport};
 
 /// What a response needs to know of its request.
 #[derive(Clone, Debug)]
@@ -22,8 +22,10 @@ pub(super) struct Exchange {
     pub(super) from: Client,
     pub(super) method: Method,
     pub(super) id: TransactionId,
-    /// What the response is signed with, once the request was authenticated.
-    pub(super) signature: Option<(Arc<Known>, Integrity)>,
+    /// Who asks, once the request was admitted.
+    pub(super) known: Option<Arc<Known>>,
+    /// Which integrity the response carries: none before the request was admitted, or where it needed none.
+    pub(super) integrity: Option<Integrity>,
     /// Whether the request had a FINGERPRINT, and so the response has one.
     pub(super) fingerprint: bool,
     /// Which transmission the request is, if it says so; of responses none are counted, since none are remembered.
@@ -39,7 +41,8 @@ impl Exchange {
             from,
             method: message.method(),
             id: message.transaction_id(),
-            signature: None,
+            known: None,
+            integrity: None,
             fingerprint,
             transmission: transmission.map(|sent| TransactionTransmitCounter { responses: 0, ..sent }),
         }
@@ -67,7 +70,7 @@ impl Server {
     ) -> usize {
         let response = self.error(exchange, why, reply);
         if why == Refusal::TryAlternate {
-            return self.finish(exchange, self.alternates(exchange, response));
+            return self.finish(exchange, self.name_alternates(exchange, response));
         }
         if !why.is_challenge() {
             return self.finish(exchange, response);
@@ -79,10 +82,10 @@ impl Server {
         let response = response
             .maybe(Realm::new(&self.config.realm).ok().as_ref())
             .maybe(Nonce::new(nonce.as_str()).ok().as_ref())
-            .maybe(self.config.password_algorithms.then_some(OFFER).as_ref())
+            .maybe(offer(&self.config).as_ref())
             .maybe(third_party.as_ref());
         // A challenge is not signed: the client has no valid credentials yet (RFC 8489, section 9.2.4).
-        self.finish(&Exchange { signature: None, ..exchange.clone() }, response)
+        self.finish(&Exchange { integrity: None, ..exchange.clone() }, response)
     }
 
     /// Writes a 420 with the list of what is unknown.
@@ -109,21 +112,31 @@ impl Server {
         response.attribute(&why.error())
     }
 
-    /// Where to go instead: an address of the client's own family first (RFC 8489, section 10).
-    fn alternates<'b>(&self, exchange: &Exchange, response: MessageBuilder<'b>) -> MessageBuilder<'b> {
-        let all = self.draining.iter().flatten();
+    /// Where new clients are sent; nowhere when it is empty.
+    pub(super) fn alternates(&self) -> &[SocketAddr] {
+        self.draining.as_deref().unwrap_or(&self.config.alternates)
+    }
+
+    /// Where to go instead: an address of the client's own family first, and whose certificate it has (RFC 8489, section
+    /// 10).
+    fn name_alternates<'b>(&self, exchange: &Exchange, response: MessageBuilder<'b>) -> MessageBuilder<'b> {
+        let all = self.alternates().iter();
         let is_own = |other: &&SocketAddr| other.is_ipv4() == exchange.from.tuple.client.is_ipv4();
         let own = all.clone().find(is_own).copied().map(AlternateServer);
         let other = all.clone().find(|other| !is_own(other)).copied().map(AlternateServer);
-        response.maybe(own.as_ref()).maybe(other.as_ref())
+        let certified = matches!(exchange.from.tuple.transport, Transport::Tls | Transport::Dtls)
+            && exchange.integrity == Some(Integrity::Sha256);
+        let domain = self.config.alternate_domain.as_deref().filter(|_| certified);
+        let domain = domain.and_then(|domain| AlternateDomain::new(domain).ok());
+        response.maybe(own.as_ref()).maybe(other.as_ref()).maybe(domain.as_ref())
     }
 
     fn finish(&self, exchange: &Exchange, response: MessageBuilder<'_>) -> usize {
         let software = self.config.software.as_deref().and_then(|software| Software::new(software).ok());
         let response = response.maybe(software.as_ref()).maybe(exchange.transmission.as_ref());
-        let response = match &exchange.signature {
-            Some((known, integrity)) => response.integrity_of(*integrity, &known.key),
-            None => response,
+        let response = match (&exchange.known, exchange.integrity) {
+            (Some(known), Some(integrity)) => response.integrity_of(integrity, &known.key),
+            _ => response,
         };
         let response = if exchange.fingerprint { response.fingerprint() } else { response };
         response.finish().expect("a response fits its buffer")

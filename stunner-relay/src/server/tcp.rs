@@ -196,9 +196,9 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Option<(Client, ConnectionId, usize)> {
         let now = self.time(now);
+        let judged = self.permission(relay.allocation, peer, now)?;
         let allocation = self.table.get(relay.allocation).filter(|allocation| allocation.is_tcp())?;
         allocation.half(relay.family, now)?;
-        let judged = allocation.permissions.get(peer.ip(), now)?;
         let room = allocation.rest.connections.len() < self.config.max_connections;
         if !room || !passes(&self.config, allocation, judged.verdict, peer) {
             return None;
@@ -223,7 +223,10 @@ impl Server {
         reply: &mut [u8; MAX_REPLY],
     ) -> Result<Output<'p>, Refusal> {
         let connection = request.message.require::<ConnectionId>()?;
-        if !request.exchange.from.tuple.transport.is_stream() {
+        let tuple = request.exchange.from.tuple;
+        // A stream carries messages or the data of a connection: one with an allocation is in use.
+        let is_taken = self.table.by_tuple(&tuple).is_some();
+        if !tuple.transport.is_stream() || is_taken {
             return Err(Refusal::BadRequest);
         }
         let found = self.connections.by_id.get_mut(&connection.0);
@@ -231,7 +234,7 @@ impl Server {
             found.filter(|found| matches!(found.state, State::Waiting { until } if request.now < until));
         let found = found.ok_or(Refusal::BadRequest)?;
         let owner = self.table.get(found.allocation).ok_or(Refusal::BadRequest)?;
-        if owner.rest.known.user != request.known.user {
+        if !owner.rest.known.is_same_user(&request.known) {
             return Err(Refusal::WrongCredentials);
         }
         found.state = State::Bound;

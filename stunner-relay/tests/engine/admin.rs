@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use stunner_proto::{
     Attribute, AttributeType, Method,
-    attribute::{AdditionalAddressFamily, AddressFamily, AlternateServer, RequestedTransport},
+    attribute::{
+        AdditionalAddressFamily, AddressFamily, AlternateDomain, AlternateServer, RequestedTransport,
+    },
 };
-use stunner_relay::{AllocationInfo, Closed, Event, Server, Traffic};
+use stunner_relay::{Algorithm, AllocationInfo, Closed, Event, Server, Traffic, Transport};
 
 use crate::world::{
     Answer, Everyone, LISTENER, LISTENER_V6, SERVER_V6, User, World, allocated, client, client_v6, config,
@@ -231,6 +233,45 @@ fn alt_02_where_only_the_other_family_has_a_server_that_one_is_named() {
     let [_, v6] = alternates();
 
     assert_eq!(named(&allocate(&mut draining(&[v6]), client(1))), [v6]);
+}
+
+#[test]
+fn alt_02_a_server_may_be_set_up_to_send_clients_elsewhere() {
+    let mut configured = config(Everyone);
+    configured.alternates = alternates().to_vec();
+    let mut world = World::new(configured);
+
+    let answer = allocate(&mut world, client(1));
+
+    assert_eq!((answer.code(), named(&answer)), (300, alternates().to_vec()));
+}
+
+#[test]
+fn alt_04_over_tls_the_name_in_another_certificate_is_told_to_who_chose_sha_256() {
+    for (stream, chosen, told) in [
+        (Transport::Tls, Some(Algorithm::Sha256), true),
+        (Transport::Dtls, Some(Algorithm::Sha256), true),
+        (Transport::Tls, None, false),
+        (Transport::Tcp, Some(Algorithm::Sha256), false),
+    ] {
+        let mut configured = config(Everyone);
+        configured.alternate_domain = Some("turn2.example.com".to_owned());
+        let mut world = World::new(configured);
+        world.operate(|server| server.drain(&alternates()));
+        world.stream = stream;
+        world.connect(client(1));
+        let mut user = User { chosen, ..User::new(client(1)) };
+
+        let answer = user.ask_to_allocate(&mut world, |message| message);
+
+        assert_eq!(answer.code(), 300);
+        let domain = answer.message().get::<AlternateDomain<'_>>().expect("a domain or none");
+        assert_eq!(
+            domain.map(|domain| domain.as_str().to_owned()),
+            told.then(|| "turn2.example.com".to_owned()),
+            "{stream:?} {chosen:?}"
+        );
+    }
 }
 
 #[test]

@@ -234,3 +234,30 @@ fn where_no_algorithms_are_offered_a_choice_is_passed_over() {
 
     assert_eq!((answer.code(), integrity(&answer)), (0, SHA1));
 }
+
+#[test]
+fn where_sha_256_is_all_that_is_offered_md5_is_no_key() {
+    let mut configured = known();
+    configured.sha256_only = true;
+    let mut world = World::new(configured);
+    let challenge = alice(1, None).challenge(&mut world);
+    assert_eq!(challenge.get::<PasswordAlgorithms<'_>>(), PasswordAlgorithms::SHA256);
+
+    for (choice, code) in [
+        (None, 401),
+        (Some((PasswordAlgorithms::SHA256, PasswordAlgorithm::MD5)), 400),
+        (Some((PasswordAlgorithms::SHA256_MD5, PasswordAlgorithm::SHA256)), 400),
+        (Some((PasswordAlgorithms::SHA256, PasswordAlgorithm::SHA256)), 0),
+    ] {
+        let mut user = alice(1, None);
+        user.challenge(&mut world);
+        let key = if choice.is_some() { sha256_key() } else { user.key() };
+        let answer = user.request(&mut world, Method::ALLOCATE, |message| {
+            let message = message.attribute(&RequestedTransport::UDP);
+            let message = message.maybe(choice.as_ref().map(|(offer, _)| offer));
+            let message = message.maybe(choice.as_ref().map(|(_, choice)| choice));
+            user.credentials(message).integrity_sha256(&key)
+        });
+        assert_eq!(answer.expect("an answer").code(), code, "{choice:?}");
+    }
+}

@@ -18,6 +18,7 @@ mod late;
 mod limits;
 mod mobility;
 mod moving;
+mod nobody;
 mod oauth;
 mod permission;
 mod policy;

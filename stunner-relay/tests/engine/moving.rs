@@ -48,6 +48,29 @@ fn alc_50_an_allocation_with_a_ticket_waits_for_its_client_to_come_back() {
 }
 
 #[test]
+fn who_connects_from_where_a_client_was_has_nothing_of_its_allocation() {
+    let mut call = Call::over_tcp();
+    call.world.disconnect(client(1));
+    call.world.connect(client(1));
+
+    assert!(!call.user.reaches_over(&mut call.world, 0x4000, peer(1)));
+    assert_eq!((call.heard_at(), call.user.refresh(&mut call.world, 600).code()), (None, 437));
+    assert_eq!(call.world.sockets(), 1);
+}
+
+#[test]
+fn alc_50_a_client_may_come_back_from_where_it_was() {
+    let mut call = Call::over_tcp();
+    call.world.disconnect(client(1));
+
+    call.world.connect(client(1));
+    let user = call.go(client(1));
+
+    assert!(user.reaches(&mut call.world, peer(2)));
+    assert_eq!(call.heard_at(), Some(client(1)));
+}
+
+#[test]
 fn alc_50_an_allocation_whose_client_does_not_come_back_expires() {
     let mut call = Call::over_tcp();
     call.world.disconnect(client(1));

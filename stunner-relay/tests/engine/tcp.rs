@@ -1,6 +1,6 @@
 //! Connections between clients and peers, as the engine has them (RFC 6062): names, answers and timers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use stunner_proto::{
     AttributeType, Class, MessageBuilder, Method,
@@ -80,6 +80,17 @@ fn tcp_01_and_06_over_a_stream_a_client_gets_an_address_for_connections_and_no_t
     assert_eq!(answer.code(), 0);
     assert!(!answer.has(AttributeType::RESERVATION_TOKEN));
     assert_eq!(answer.get::<Lifetime>(), Lifetime(600));
+}
+
+#[test]
+fn tcp_20_a_stream_with_an_allocation_cannot_become_a_connections_data() {
+    let (mut world, mut user, _) = allocated();
+    let connection = connected(&mut world, &mut user);
+
+    let answer = user.ask(&mut world, Method::CONNECTION_BIND, |message| message.attribute(&connection));
+
+    assert_eq!((answer.code(), world.spliced.len()), (400, 0));
+    assert_eq!(bind(&mut world, "user", client(2), connection).code(), 0);
 }
 
 #[test]
@@ -207,6 +218,17 @@ fn tcp_16_a_permitted_peer_that_connects_is_told_to_the_client() {
 #[test]
 fn tcp_17_a_peer_that_was_not_permitted_is_closed_at_once() {
     let (mut world, _, relayed) = allocated();
+
+    assert!(world.incoming(peer(1), relayed).is_none());
+}
+
+#[test]
+fn tcp_17_and_sec_04_a_peer_that_another_policy_denies_is_closed_at_once() {
+    let (mut world, mut user, relayed) = allocated();
+    assert_eq!(user.permit(&mut world, &[peer(1)]), 0);
+    let denying = with_connections(config(DefaultPolicy::new()));
+
+    world.operate(|server| server.reconfigure(Arc::new(denying)));
 
     assert!(world.incoming(peer(1), relayed).is_none());
 }

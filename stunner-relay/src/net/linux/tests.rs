@@ -208,6 +208,25 @@ async fn xlt_03_where_it_was_asked_for_a_datagram_has_the_df_bit() {
     assert!(sys::may_fragment(&relay.socket));
 }
 
+#[tokio::test]
+async fn xlt_08_time_to_live_and_hop_limit_are_the_systems_whatever_was_sent() {
+    let (relay, peer) = relay();
+    let parts = [&b"data"[..], &[], &[]].map(IoSlice::new);
+    let to = peer.local_addr().expect("an address");
+    relay.socket.writable().await.expect("a socket");
+    relay.try_send(&[Datagram { to, from: None, dont_fragment: true, parts }]).expect("it is sent");
+    let ours = SockRef::from(&relay.socket).ttl_v4().expect("a time to live");
+    assert_eq!(ours, SockRef::from(&socket()).ttl_v4().expect("a time to live"));
+
+    let network = LinuxNetwork::default();
+    let six = (std::net::Ipv6Addr::LOCALHOST, 0);
+    // Where there is no IPv6 nothing is relayed by it.
+    let (Ok(bound), Ok(fresh)) = (network.bind_relay(six.into()), StdUdpSocket::bind(six)) else { return };
+    let relay = network.attach(bound).expect("a socket");
+    let ours = SockRef::from(&relay.socket).unicast_hops_v6().expect("a hop limit");
+    assert_eq!(ours, SockRef::from(&fresh).unicast_hops_v6().expect("a hop limit"));
+}
+
 #[test]
 fn a_mark_of_whoever_sends_is_seen() {
     let (from, to) = (socket(), socket());

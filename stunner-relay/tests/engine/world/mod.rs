@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) spliced: Vec<(SocketAddr, ConnectionId)>,
     /// While it is there, Allocate requests wait in it for [`World::bind_held`].
     pub(crate) held: Option<Vec<AllocateRequest>>,
+    /// What carries packets that follow one another.
+    pub(crate) stream: Transport,
     seed: u64,
     /// What arrived where nobody lives: in order, and from whom.
     inbox: BTreeMap<SocketAddr, Vec<(SocketAddr, Vec<u8>)>>,
@@ -88,6 +90,7 @@ impl World {
             dials: Vec::new(),
             spliced: Vec::new(),
             held: None,
+            stream: Transport::Tcp,
             seed,
             inbox: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -169,7 +172,7 @@ impl World {
 
     /// The client behind an address, as a shell would tell of it.
     pub(crate) fn client(&self, client: SocketAddr, server: SocketAddr) -> Client {
-        let transport = if self.streams.contains_key(&client) { Transport::Tcp } else { Transport::Udp };
+        let transport = if self.streams.contains_key(&client) { self.stream } else { Transport::Udp };
         let tuple = FiveTuple { client, server, transport };
         Client { tuple, listener: ListenerId(server.port()), link: u32::from(client.port()) }
     }
