@@ -2,6 +2,7 @@
 
 import * as advice from "./advice.js";
 import { gather, loop } from "./relay.js";
+import { events, socket } from "./wire.js";
 
 const $ = (id) => document.getElementById(id);
 const PATIENCE = 15_000;
@@ -83,32 +84,42 @@ async function camera() {
   }
 }
 
-/** Registers as everybody does, under a name of its own, and leaves again. */
-async function signaling() {
-  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/one2one`;
-  const socket = new WebSocket(url);
+/** Registers as everybody does, over one kind of connection, under a name of its own, and leaves again. */
+async function register(connect) {
+  const name = `check-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
+  let [link, isOpen] = [null, false];
   try {
-    const closed = new Fault(`${url} cannot be opened.`, advice.socket(location.protocol));
-    await within(PATIENCE, new Promise((opened, failed) => {
-      socket.onopen = opened;
-      socket.onerror = socket.onclose = () => failed(closed);
-    }), closed);
-    const name = `check-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
-    const silent = new Fault("The server does not answer a registration.", advice.UNKNOWN);
-    const answer = await within(PATIENCE, new Promise((answered, failed) => {
-      socket.onerror = socket.onclose = () => failed(closed);
-      socket.onmessage = ({ data }) => {
-        const message = JSON.parse(data);
-        if (message.id === "registerResponse") answered(message);
-      };
-      socket.send(JSON.stringify({ id: "register", name }));
-    }), silent);
-    if (answer.response !== "accepted") throw new Fault(`Not registered: ${answer.message}`, advice.REGISTER);
-    return { text: `${url} is open.`, value: answer.iceConfiguration ?? {} };
+    return await within(PATIENCE, new Promise((answered, failed) => {
+      link = connect({
+        open() {
+          isOpen = true;
+          link.send(JSON.stringify({ id: "register", name }));
+        },
+        message: (text) => {
+          const message = JSON.parse(text);
+          if (message.id === "registerResponse") answered(message);
+        },
+        close: () => failed(new Error("closed")),
+      });
+    }), new Error("silent"));
   } finally {
-    socket.onclose = socket.onerror = null;
-    socket.close();
+    // A goodbye gives the name back at once.
+    if (isOpen) await link.send(JSON.stringify({ id: "leave" }), true);
+    link?.close();
   }
+}
+
+/** Over a WebSocket or, as the call does it, where none opens, over POST and EventSource. */
+async function signaling() {
+  let [answer, warning] = [await register(socket).catch(() => null), undefined];
+  if (!answer) {
+    warning = advice.socket(location.protocol);
+    answer = await register(events).catch(() => null);
+  }
+  if (!answer) throw new Fault("The server is reached neither by WebSocket nor by EventSource.", warning);
+  if (answer.response !== "accepted") throw new Fault(`Not registered: ${answer.message}`, advice.REGISTER);
+  const text = warning ? "No WebSocket opens; calls go by POST and EventSource." : "A WebSocket is open.";
+  return { text, warning, value: answer.iceConfiguration ?? {} };
 }
 
 async function configuration(ice) {

@@ -4,7 +4,8 @@
 const PATIENCE = 5000;
 const PING = 10_000;
 
-function socket(on) {
+/** One connection over a WebSocket. Calls `on.open()`, `on.message(text)` and `on.close()`. */
+export function socket(on) {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const opened = new WebSocket(`${scheme}://${location.host}/one2one`);
   opened.onopen = on.open;
@@ -13,8 +14,8 @@ function socket(on) {
   return { kind: "WebSocket", send: (text) => opened.send(text), close: () => opened.close() };
 }
 
-/** The server's first event is a key that every POST shows. */
-function events(on) {
+/** The same over POST and EventSource. The server's first event is a key that every POST shows. */
+export function events(on) {
   const source = new EventSource("one2one/events");
   let key = "";
   let sent = Promise.resolve();

@@ -1,4 +1,4 @@
-//! The check of the visitor's browser, in Chromium: all well, no way to the relay, and credentials that it refuses.
+//! The check of the visitor's browser: all well, no way to the relay, and credentials that it refuses.
 
 use std::net::TcpListener;
 
@@ -7,20 +7,27 @@ use serde_json::Value;
 use crate::{
     chromium::Chromium,
     driver::{Browser, Page},
+    firefox::Firefox,
     program::Program,
+    signaling::NO_WEBSOCKET,
 };
 
 /// The check of a program's page, to its end.
-struct Check {
-    browser: Chromium,
+struct Check<B = Chromium> {
+    browser: B,
     page: Page,
     _program: Program,
 }
 
-impl Check {
+impl<B: Browser> Check<B> {
     async fn of(program: Program) -> Self {
-        let browser = Chromium::start().await;
-        let page = browser.open(&format!("{}check", program.url)).await;
+        Self::after("", program).await
+    }
+
+    /// The same, where a script of the test's runs before those of the page.
+    async fn after(script: &str, program: Program) -> Self {
+        let browser = B::start().await;
+        let page = browser.open_after(script, &format!("{}check", program.url)).await;
         browser.until(&page, "window.check.done()").await;
         Self { browser, page, _program: program }
     }
@@ -47,9 +54,8 @@ impl Check {
     }
 }
 
-#[tokio::test]
-async fn the_check_finds_every_way_to_the_relay_and_calls_through_it() {
-    let check = Check::of(Program::start(&[("STUNNER_TRANSPORT_TCP_ENABLE", "1")])).await;
+async fn all_is_found<B: Browser>() {
+    let check = Check::<B>::of(Program::start(&[("STUNNER_TRANSPORT_TCP_ENABLE", "1")])).await;
 
     let relays = check.steps("turn:").await;
     let [[status, text, _]] =
@@ -67,8 +73,18 @@ async fn the_check_finds_every_way_to_the_relay_and_calls_through_it() {
 }
 
 #[tokio::test]
+async fn the_check_finds_every_way_to_the_relay_and_calls_through_it() {
+    all_is_found::<Chromium>().await;
+}
+
+#[tokio::test]
+async fn the_check_finds_the_same_in_firefox() {
+    all_is_found::<Firefox>().await;
+}
+
+#[tokio::test]
 async fn the_check_leaves_no_name_behind() {
-    let check = Check::of(Program::start(&[])).await;
+    let check = Check::<Chromium>::of(Program::start(&[])).await;
 
     let users = "fetch('stats').then((answer) => answer.json()).then(({ users }) => window.users = users)";
     let gone = format!("(window.asked ??= setInterval(() => {users}, 50), window.users === 0)");
@@ -76,10 +92,21 @@ async fn the_check_leaves_no_name_behind() {
 }
 
 #[tokio::test]
+async fn without_websocket_the_check_goes_by_post_and_event_source_and_says_so() {
+    let check = Check::<Chromium>::after(NO_WEBSOCKET, Program::start(&[])).await;
+
+    let [[status, text, advice]] = <[_; 1]>::try_from(check.steps("Signaling").await).expect("a step");
+
+    assert!(check.is_good().await, "{}", check.shown().await);
+    assert!(status == "warning" && text.contains("EventSource"), "{text}");
+    assert!(advice.contains("--tls-cert"), "{advice}");
+}
+
+#[tokio::test]
 async fn a_relay_that_cannot_be_reached_is_told_with_an_advice() {
     let closed = free_port();
     let environment = [("STUNNER_PUBLIC_PORT", closed.as_str()), ("STUNNER_TRANSPORT_UDP_ENABLE", "0")];
-    let check = Check::of(Program::start(&environment)).await;
+    let check = Check::<Chromium>::of(Program::start(&environment)).await;
 
     let relays = check.steps("turn:").await;
 
@@ -95,9 +122,11 @@ async fn a_relay_that_cannot_be_reached_is_told_with_an_advice() {
 async fn credentials_that_the_relay_refuses_are_told_with_an_advice() {
     let port = free_port();
     let _relay = Program::start(&[("STUNNER_PORT", &port)]);
-    let check =
-        Check::of(Program::start(&[("STUNNER_PUBLIC_ADDR", "127.0.0.1"), ("STUNNER_PUBLIC_PORT", &port)]))
-            .await;
+    let check = Check::<Chromium>::of(Program::start(&[
+        ("STUNNER_PUBLIC_ADDR", "127.0.0.1"),
+        ("STUNNER_PUBLIC_PORT", &port),
+    ]))
+    .await;
 
     let relays = check.steps("turn:").await;
 

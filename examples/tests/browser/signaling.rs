@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What Safari does where a certificate was accepted by hand: the handshake fails, whatever the page was told.
-const NO_WEBSOCKET: &str = "const Real = WebSocket; \
+pub(crate) const NO_WEBSOCKET: &str = "const Real = WebSocket; \
     window.WebSocket = class extends Real { constructor(url) { super(url.replace('one2one', 'refused')); } };";
 
 async fn a_call_goes_by_post_and_event_source<B: Browser>() {
