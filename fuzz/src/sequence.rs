@@ -15,7 +15,7 @@ mod world;
 /// More steps than this show nothing new, and take long.
 const MAX_STEPS: usize = 300;
 
-/// Two bytes of settings, then steps of four bytes each. After every step the [`World`] checks what must always hold; at
+/// Two bytes of settings, then steps of four bytes each. After every step the world checks what must always hold; at
 /// the end everything expires; and the same bytes give the same packets again.
 pub fn sequence(bytes: &[u8]) {
     assert_eq!(play(bytes), play(bytes), "the same seed and the same steps give the same packets");
