@@ -51,9 +51,11 @@ pub struct LinuxSocket {
     shared: Rc<Shared>,
     /// How many messages the next call asks for: each costs a little, whether it comes or not.
     ask: Cell<usize>,
+    /// How many it asks for at least.
+    few: usize,
 }
 
-/// What a call asks for at least. Most sockets have one or two packets waiting.
+/// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
 const FEW: usize = 4;
 
 impl Default for LinuxNetwork {
@@ -73,12 +75,12 @@ impl LinuxNetwork {
         if everywhere && !sys::tell_destination(&socket) {
             tracing::debug!("the kernel does not tell where datagrams went to");
         }
-        self.socket(socket)
+        self.socket(socket, SLOTS)
     }
 
-    fn socket(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
+    fn socket(&self, socket: StdUdpSocket, few: usize) -> io::Result<LinuxSocket> {
         let socket = UdpSocket::from_std(socket)?;
-        Ok(LinuxSocket { socket, shared: self.shared.clone(), ask: Cell::new(FEW) })
+        Ok(LinuxSocket { socket, shared: self.shared.clone(), ask: Cell::new(few), few })
     }
 }
 
@@ -97,7 +99,7 @@ impl Network for LinuxNetwork {
             tracing::debug!("the kernel does not tell of ICMP errors");
         }
         sys::fragment(&bound, true);
-        self.socket(bound)
+        self.socket(bound, FEW)
     }
 
     fn now(&self) -> Instant {
@@ -127,7 +129,7 @@ impl DatagramSocket for LinuxSocket {
             let asked = self.ask.get().min(batch.vacant().len());
             received = self.shared.receiver.borrow_mut().receive(self.fd(), batch, asked)?;
             let next = if received == asked { 2 * asked } else { received + 1 };
-            self.ask.set(next.clamp(FEW, SLOTS));
+            self.ask.set(next.clamp(self.few, SLOTS));
             // Fewer than were asked for: nothing is left, which tokio must know to wait for more.
             if received < asked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });

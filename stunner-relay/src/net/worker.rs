@@ -1,7 +1,7 @@
 //! All that belongs to one core: an engine, its listeners, its relayed transport addresses and its clients' streams.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io::IoSlice,
     net::SocketAddr,
     rc::Rc,
@@ -47,6 +47,8 @@ pub(super) struct Worker<N: Network> {
     pub(super) shared: Arc<Shared>,
     /// Where packets may wait for one another.
     pub(super) company: Option<RefCell<Company>>,
+    /// Packets that were sent since it was last asked how long to wait.
+    pub(super) sent: Cell<usize>,
     index: usize,
 }
 
@@ -91,6 +93,7 @@ impl<N: Network> Worker<N> {
             reservations: parts.reservations,
             addresses: parts.addresses,
             shared: parts.shared,
+            sent: Cell::new(0),
             company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
             index: parts.index,
         })
@@ -123,7 +126,11 @@ impl<N: Network> Worker<N> {
                 let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
                 self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, batch.buffer());
             }
-            self.flush_soon(&mut batch);
+            // Most of it is for peers, each by another socket: waiting would bring nothing together.
+            self.flush_batch(&mut batch);
+            if self.company.is_some() {
+                self.bell.ring();
+            }
         }
     }
 
