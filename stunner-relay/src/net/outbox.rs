@@ -61,7 +61,7 @@ impl Outbox {
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.to_clients.is_empty() && self.to_peers.is_empty()
+        self.len() == 0
     }
 
     /// A frame for a client over UDP, whose data are in the buffer at `data`.

@@ -87,7 +87,7 @@ impl<N: Network> Worker<N> {
             self.flush_batch(&mut self.batch.borrow_mut());
             if let Some(company) = &self.company {
                 // The whole thread waits, on purpose: what would wake it is what it waits for.
-                std::thread::sleep(company.borrow_mut().wait(self.sent.take(), self.network.now()));
+                std::thread::sleep(company.borrow_mut().wait(self.network.now()));
             }
         }
     }
@@ -110,7 +110,9 @@ impl<N: Network> Worker<N> {
 
     /// Sends what waits in the batch, and empties it.
     pub(super) fn flush_batch(&self, batch: &mut RecvBatch) {
-        self.sent.set(self.sent.get() + self.outbox.borrow().len());
+        if let Some(company) = &self.company {
+            company.borrow_mut().sent(self.outbox.borrow().len());
+        }
         self.flush(batch.buffer());
         batch.clear();
     }

@@ -1,7 +1,7 @@
 //! All that belongs to one core: an engine, its listeners, its relayed transport addresses and its clients' streams.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     io::IoSlice,
     net::SocketAddr,
     rc::Rc,
@@ -47,8 +47,6 @@ pub(super) struct Worker<N: Network> {
     pub(super) shared: Arc<Shared>,
     /// Where packets may wait for one another.
     pub(super) company: Option<RefCell<Company>>,
-    /// Packets that were sent since it was last asked how long to wait.
-    pub(super) sent: Cell<usize>,
     index: usize,
 }
 
@@ -93,7 +91,6 @@ impl<N: Network> Worker<N> {
             reservations: parts.reservations,
             addresses: parts.addresses,
             shared: parts.shared,
-            sent: Cell::new(0),
             company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
             index: parts.index,
         })
