@@ -23,7 +23,7 @@ impl Entry {
 impl Index {
     /// The place of what has this hash and `is_it`.
     #[inline]
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let tag = tag(hash);
         let entry = Entry { tag, place: 0 };
         self.0.find(entry.hash(), |found| found.tag == tag && is_it(found.place)).map(|found| found.place)

@@ -126,14 +126,16 @@ impl Table {
     /// The same, and whether the client is about to move there.
     #[inline]
     pub(super) fn path(&self, tuple: &FiveTuple) -> Option<Path> {
+        let mut moving = false;
         let leads_here = |index: u32| {
-            let found = self.slots.get(index as usize);
-            found.is_some_and(|found| found.client.tuple == *tuple || found.moving_to() == Some(*tuple))
+            self.slots.get(index as usize).is_some_and(|found| {
+                moving = found.client.tuple != *tuple;
+                !moving || found.moving_to() == Some(*tuple)
+            })
         };
         let index = self.by_tuple.find(self.hasher.hash_one(tuple), leads_here)?;
-        let allocation = self.slots.get(index as usize)?;
-        let id = AllocationId { index, generation: allocation.generation };
-        Some(Path { id, moving: allocation.client.tuple != *tuple })
+        let generation = self.slots.get(index as usize)?.generation;
+        Some(Path { id: AllocationId { index, generation }, moving })
     }
 
     /// Another five-tuple that leads to an allocation.
