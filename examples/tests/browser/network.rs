@@ -1,6 +1,6 @@
 //! Networks that are not one machine: published ports of a container, and a client whose address changes.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use crate::{
     Pair, TCP, UDP,
@@ -89,12 +89,14 @@ impl Networks {
         ip(&format!("netns add {client}"))
             && ip(&format!("-n {client} link set lo up"))
             && ip(&format!("link add {media} netns {server} type veth peer name media netns {client}"))
+            && ip(&format!("-n {client} link set media addrgenmode none"))
             && ip(&format!("-n {server} addr add 192.0.2.{}/25 dev {media}", base + 1))
             && ip(&format!("-n {server} link set {media} up"))
             && ip(&format!("-n {client} addr add 192.0.2.{}/25 dev media", base + 2))
             && ip(&format!("-n {client} link set media up"))
             && ip(&format!("-n {client} route add 192.0.2.0/24 via 192.0.2.{}", base + 1))
             && ip(&format!("link add {control} type veth peer name control netns {client}"))
+            && ip(&format!("-n {client} link set control addrgenmode none"))
             && ip(&format!("addr add {}/30 dev {control}", self.control(which, subnet, 1)))
             && ip(&format!("link set {control} up"))
             && ip(&format!("-n {client} addr add {}/30 dev control", self.control(which, subnet, 2)))
@@ -105,7 +107,26 @@ impl Networks {
         format!("198.18.{subnet}.{}", which * 4 + end)
     }
 
+    /// Waits until the client's links are up: a browser that sees one come up takes it for another network, and gives up
+    /// the page that it loads. No link gets an address by itself later (`addrgenmode`), which would be the same.
+    async fn settled(&self, client: &str) {
+        let both_up = || {
+            let up =
+                Command::new("ip").args(["-n", client, "-o", "link", "show", "up", "type", "veth"]).output();
+            let up = up.map(|up| String::from_utf8_lossy(&up.stdout).matches("state UP").count());
+            up.is_ok_and(|up| up == 2)
+        };
+        for _ in 0..500 {
+            if both_up() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the links of {client} never came up");
+    }
+
     async fn browser(&self, which: u8) -> Chromium {
+        self.settled(&self.name(which)).await;
         let (client, host) = (self.name(which), self.control(which, std::process::id() % 250, 2));
         let driver =
             ["ip", "netns", "exec", &client, "chromedriver", "--allowed-ips=", "--allowed-origins=*"];
