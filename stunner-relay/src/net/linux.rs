@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch, SLOTS},
@@ -47,7 +47,8 @@ struct Shared {
 /// A UDP socket of one worker.
 #[derive(Debug)]
 pub struct LinuxSocket {
-    socket: UdpSocket,
+    /// Watched for what comes and not for room to send: the kernel would tell of that behind every datagram sent.
+    socket: AsyncFd<StdUdpSocket>,
     shared: Rc<Shared>,
     /// How many messages the next call asks for: each costs a little, whether it comes or not.
     ask: Cell<usize>,
@@ -79,8 +80,7 @@ impl LinuxNetwork {
     }
 
     fn socket(&self, socket: StdUdpSocket, few: usize) -> io::Result<LinuxSocket> {
-        let socket = UdpSocket::from_std(socket)?;
-        Ok(LinuxSocket { socket, shared: self.shared.clone(), ask: Cell::new(few), few })
+        Ok(LinuxSocket { socket: sys::watch(socket)?, shared: self.shared.clone(), ask: Cell::new(few), few })
     }
 }
 
@@ -115,17 +115,17 @@ impl LinuxSocket {
 
 impl DatagramSocket for LinuxSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.get_ref().local_addr()
     }
 
     async fn ready(&self) -> io::Result<Ready> {
-        let ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        let ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await?.ready();
         Ok(Ready { data: ready.is_readable(), error: ready.is_error() })
     }
 
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()> {
         let mut received = 0;
-        let result = self.socket.try_io(Interest::READABLE, || {
+        let result = self.socket.try_io(Interest::READABLE, |_| {
             let asked = self.ask.get().min(batch.vacant().len());
             received = self.shared.receiver.borrow_mut().receive(self.fd(), batch, asked)?;
             let next = if received == asked { 2 * asked } else { received + 1 };
@@ -138,7 +138,7 @@ impl DatagramSocket for LinuxSocket {
 
     fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {
         loop {
-            let taken = self.socket.try_io(Interest::ERROR, || receive::take_error(self.fd()));
+            let taken = self.socket.try_io(Interest::ERROR, |_| receive::take_error(self.fd()));
             match taken {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Ok(None) => {}

@@ -14,6 +14,7 @@ use std::{
 };
 
 use libc::{c_int, iovec, mmsghdr, msghdr};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::control::Control;
 
@@ -119,6 +120,14 @@ pub(super) unsafe fn send(fd: RawFd, headers: &mut [Header]) -> io::Result<usize
     // SAFETY: the headers are `len` values of `mmsghdr`, and point to what the caller vouches for.
     let sent = unsafe { libc::sendmmsg(fd, pointer, len as libc::c_uint, libc::MSG_DONTWAIT as _) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Has tokio tell when there is something to receive, or an error. Tokio's own sockets are told of room to send, too, which
+/// there is anew behind every datagram sent: each would wake the worker.
+pub(super) fn watch(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: a socket of the standard library keeps its file descriptor open, and the same, for as long as it lives.
+    let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) };
+    watched.map_err(Into::into)
 }
 
 /// Asks the kernel to join datagrams of one sender; `false` where it cannot.
