@@ -86,7 +86,7 @@ impl<N: Network> Worker<N> {
             wish => ports.bind(&self.network, ip, wish == PortWish::Even),
         };
         bound.map_err(|error| {
-            tracing::warn!(%error, address = %ip, "no relayed port could be bound");
+            self.complaints.log(format_args!("no relayed port could be bound on {ip}"), &error, now);
             Refusal::InsufficientCapacity
         })
     }
@@ -98,7 +98,7 @@ impl<N: Network> Worker<N> {
             Ok((place.insert(socket), local).1)
         });
         let local = attached.map_err(|error| {
-            tracing::warn!(%error, "a relayed port could not be used");
+            self.complaints.log(format_args!("a relayed port could not be used"), &error, self.network.now());
             Refusal::InsufficientCapacity
         })?;
         let own = self.addresses.iter().find(|address| address.bind == local.ip());

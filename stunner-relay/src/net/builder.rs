@@ -13,7 +13,7 @@ use stunner_proto::attribute::{AddressFamily, AlternateDomain};
 use tokio::sync::watch;
 
 use super::{
-    Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer,
+    Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer, files,
     start::{Bound, Seed},
     worker::SharedReservations,
 };
@@ -250,10 +250,14 @@ impl TurnServerBuilder {
 
     /// Binds everything and starts the workers.
     ///
+    /// Each allocation is an open file. On Linux the process's limit of these is raised first as far as it may be without
+    /// privileges, the soft limit to the hard one, and stays so; programs that it starts afterwards inherit that.
+    ///
     /// # Errors
     /// [`StartError`] says what is wrong and what to do about it. Nothing runs then.
     pub fn start(mut self) -> Result<TurnServer, StartError> {
         self.check()?;
+        files::raise_limit();
         let advertised: Vec<IpAddr> = self.addresses.iter().map(RelayAddress::advertised).collect();
         let relays = Arc::new(LiveRelays::new(&advertised));
         let mut config = self.config(relays.clone())?;

@@ -18,12 +18,14 @@ use super::{
 use crate::IcmpError;
 
 mod control;
+mod limit;
 mod receive;
 mod send;
 mod sys;
 #[cfg(test)]
 mod tests;
 
+pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use send::Sender;
 

@@ -21,6 +21,7 @@ mod bind;
 mod builder;
 mod company;
 mod error;
+mod files;
 #[cfg(target_os = "linux")]
 mod linux;
 mod outbox;

@@ -96,7 +96,8 @@ pub(super) async fn accept<N: Network>(worker: Rc<Worker<N>>, listener: Listener
             }
             Err(error) => {
                 // Out of file descriptors, most likely: closing connections will help, hurrying will not.
-                tracing::warn!(%error, "a connection could not be accepted");
+                let now = worker.network.now();
+                worker.complaints.log(format_args!("a connection could not be accepted"), &error, now);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -16,6 +16,7 @@ use super::{
     RelayAddress, Shared,
     bell::Bell,
     company::Company,
+    files::Complaints,
     outbox::{Outbox, range_of},
     ports::{Ports, Reservations},
     send::Listener,
@@ -47,6 +48,7 @@ pub(super) struct Worker<N: Network> {
     pub(super) shared: Arc<Shared>,
     /// Where packets may wait for one another.
     pub(super) company: Option<RefCell<Company>>,
+    pub(super) complaints: Complaints,
     index: usize,
 }
 
@@ -92,6 +94,7 @@ impl<N: Network> Worker<N> {
             addresses: parts.addresses,
             shared: parts.shared,
             company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
+            complaints: Complaints::default(),
             index: parts.index,
         })
     }
