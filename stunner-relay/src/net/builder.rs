@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer, files,
+    ports::Ports,
     start::{Bound, Seed},
     worker::SharedReservations,
 };
@@ -144,7 +145,8 @@ impl TurnServerBuilder {
         self
     }
 
-    /// The ports of relayed transport addresses: 49152 to 65535 by default.
+    /// The ports of relayed transport addresses: 49152 to 65535 by default. Each worker looks in a part of its own first,
+    /// and then in the others'.
     pub fn relay_ports(mut self, ports: RangeInclusive<u16>) -> Self {
         self.ports = ports;
         self
@@ -273,7 +275,7 @@ impl TurnServerBuilder {
             let seed = Seed {
                 listeners: bound.iter_mut().filter_map(|bound| bound.sockets.pop()).collect(),
                 config: config.clone(),
-                ports: self.ports.clone(),
+                ports: Ports::new(self.ports.clone(), rand::random()).of_worker(index, workers),
                 addresses: self.addresses.clone(),
                 shared: shared.clone(),
                 reservations: reservations.clone(),

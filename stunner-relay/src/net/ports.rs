@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     io,
+    iter::repeat_n,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     time::{Duration, Instant},
@@ -19,13 +20,16 @@ const REST: Duration = Duration::from_secs(10);
 /// How long a reserved port is kept: at least 30 s (RFC 8656, section 7.2).
 const RESERVATION: Duration = Duration::from_secs(45);
 
-/// Random ports that are tried before the range is walked.
+/// Random ports that are tried of the slice, and then of the range, before both are walked.
 const RANDOM_TRIES: usize = 32;
 
 /// Finds free ports on the addresses of one worker.
 #[derive(Debug)]
 pub(super) struct Ports {
+    /// What all workers relay from.
     range: RangeInclusive<u16>,
+    /// The part of the range that this worker looks in first: no other does, so that they do not get into each other's way.
+    slice: RangeInclusive<u16>,
     rng: StdRng,
     /// Closed ports in the order in which they may be used again, and the same to look them up.
     resting: VecDeque<(Instant, SocketAddr)>,
@@ -33,8 +37,15 @@ pub(super) struct Ports {
 }
 
 impl Ports {
+    /// The ports of the only worker.
     pub(super) fn new(range: RangeInclusive<u16>, seed: [u8; 32]) -> Self {
-        Self { range, rng: StdRng::from_seed(seed), resting: VecDeque::new(), is_resting: HashSet::new() }
+        let (slice, rng) = (range.clone(), StdRng::from_seed(seed));
+        Self { range, slice, rng, resting: VecDeque::new(), is_resting: HashSet::new() }
+    }
+
+    /// The ports of one of several workers, which are counted from 0.
+    pub(super) fn of_worker(self, index: usize, workers: usize) -> Self {
+        Self { slice: slice(&self.range, index, workers), ..self }
     }
 
     /// Binds a free port; an even one where that is asked for.
@@ -63,7 +74,9 @@ impl Ports {
         }
     }
 
-    /// Tries ports, random ones first, until one can be bound.
+    /// Tries ports until one can be bound: random ones of the slice, random ones of the range, and then all of them, those of
+    /// the slice first. The kernel spreads clients over workers by chance: who has used up its slice goes on in the others'.
+    /// It does so before the slice is walked, since each port that is tried in vain is a system call.
     fn first<T>(
         &mut self,
         now: Instant,
@@ -74,14 +87,16 @@ impl Ports {
         while let Some((_, address)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
             self.is_resting.remove(&address);
         }
-        let start = self.rng.random_range(self.range.clone());
-        let random = std::iter::repeat_with(|| self.rng.random_range(self.range.clone())).take(RANDOM_TRIES);
-        let random: Vec<u16> = random.collect();
-        let walked = (start..=*self.range.end()).chain(*self.range.start()..start);
-        for port in random.into_iter().map(|port| if even { port & !1 } else { port }).chain(walked) {
+        let Self { range, slice, rng, is_resting, .. } = self;
+        let start = rng.random_range(slice.clone());
+        let random = repeat_n(&*slice, RANDOM_TRIES).chain(repeat_n(&*range, RANDOM_TRIES));
+        let random = random.map(|ports| rng.random_range(ports.clone()));
+        let walked = (start..=*slice.end()).chain(*slice.start()..start);
+        let walked = walked.chain(range.clone().filter(|port| !slice.contains(port)));
+        for port in random.map(|port| if even { port & !1 } else { port }).chain(walked) {
             let address = SocketAddr::new(ip, port);
-            let unfit = even && port % 2 == 1 || !self.range.contains(&port);
-            if unfit || self.is_resting.contains(&address) {
+            let unfit = even && port % 2 == 1 || !range.contains(&port);
+            if unfit || is_resting.contains(&address) {
                 continue;
             }
             match bind(address) {
@@ -91,6 +106,23 @@ impl Ports {
         }
         Err(io::ErrorKind::AddrInUse.into())
     }
+}
+
+/// A worker's part of a range. An even port and the next one are in the same part, and the parts' sizes differ by no more
+/// than such a pair, and a port at either end that has no other. Where there are fewer pairs than workers, everybody has the
+/// whole range.
+fn slice(range: &RangeInclusive<u16>, index: usize, workers: usize) -> RangeInclusive<u16> {
+    let (start, end) = (usize::from(*range.start()), usize::from(*range.end()));
+    let first = start.next_multiple_of(2);
+    let pairs = (end + 1).saturating_sub(first) / 2;
+    if pairs < workers {
+        return range.clone();
+    }
+    let begin_of = |index| first + pairs * index / workers * 2;
+    let from = if index == 0 { start } else { begin_of(index) };
+    let to = if index + 1 == workers { end } else { begin_of(index + 1) - 1 };
+    let port = |port: usize, otherwise: &u16| u16::try_from(port).unwrap_or(*otherwise);
+    port(from, range.start())..=port(to, range.end())
 }
 
 /// Sockets that are kept for their users under a token.
@@ -226,6 +258,97 @@ mod tests {
 
         assert_eq!(even.0.port() % 2, 0);
         assert_eq!(next.0.port(), even.0.port() + 1);
+    }
+
+    /// The parts of a range that so many workers have.
+    fn slices(range: &RangeInclusive<u16>, workers: usize) -> Vec<RangeInclusive<u16>> {
+        (0..workers).map(|index| slice(range, index, workers)).collect()
+    }
+
+    /// Ranges that begin and end on even and on odd ports, and how many share them.
+    fn shared() -> impl Iterator<Item = (RangeInclusive<u16>, usize)> {
+        let ranges = [49_152..=65_535, 50_000..=50_099, 50_001..=50_099, 50_000..=50_100, 50_001..=50_100];
+        ranges.into_iter().flat_map(|range| [1, 2, 3, 7, 16].map(|workers| (range.clone(), workers)))
+    }
+
+    #[test]
+    fn slices_are_disjoint_and_cover_the_range() {
+        for (range, workers) in shared() {
+            let all: Vec<u16> = slices(&range, workers).into_iter().flatten().collect();
+
+            assert_eq!(all, range.clone().collect::<Vec<_>>(), "{range:?} of {workers}");
+        }
+    }
+
+    #[test]
+    fn all_slices_but_that_of_an_odd_beginning_begin_on_an_even_port() {
+        for (range, workers) in shared() {
+            let slices = slices(&range, workers);
+
+            assert_eq!(slices[0].start(), range.start());
+            assert!(slices[1..].iter().all(|slice| slice.start() % 2 == 0), "{slices:?}");
+        }
+    }
+
+    #[test]
+    fn the_pairs_of_slices_differ_by_one_at_most() {
+        for (range, workers) in shared() {
+            let pairs = slices(&range, workers).into_iter().map(|slice| {
+                slice
+                    .clone()
+                    .filter(|port| {
+                        port % 2 == 0 && port.checked_add(1).is_some_and(|next| slice.contains(&next))
+                    })
+                    .count()
+            });
+            let pairs: Vec<usize> = pairs.collect();
+
+            let (least, most) = (pairs.iter().min().unwrap(), pairs.iter().max().unwrap());
+            assert!(most - least <= 1 && *least > 0, "{range:?} of {workers}: {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_fewer_pairs_than_workers_is_everybodys() {
+        for range in [50_000..=50_000, 65_535..=65_535, 50_001..=50_002, 50_000..=50_006, 50_001..=50_008] {
+            assert_eq!(slices(&range, 4), vec![range.clone(); 4]);
+        }
+        assert_ne!(slices(&(50_000..=50_007), 4)[0], 50_000..=50_007);
+    }
+
+    #[test]
+    fn workers_take_ports_of_their_slices_while_there_are_some() {
+        let host = host([]);
+        for index in 0..4 {
+            let mut ports = Ports::new(50_000..=50_999, [1; 32]).of_worker(index, 4);
+            let drawn: Vec<u16> = (0..150).filter_map(|_| port(ports.bind(&host, IP, false))).collect();
+
+            let slice = slice(&(50_000..=50_999), index, 4);
+            assert_eq!(drawn.len(), 150);
+            assert!(drawn.iter().all(|port| slice.contains(port)), "{slice:?}: {drawn:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_has_used_up_its_slice_goes_on_in_the_rest_of_the_range() {
+        for index in 0..4 {
+            let host = host([]);
+            let mut ports = Ports::new(50_000..=50_999, [1; 32]).of_worker(index, 4);
+            let drawn: HashSet<u16> = (0..1_000).filter_map(|_| port(ports.bind(&host, IP, false))).collect();
+
+            assert_eq!(drawn.len(), 1_000, "worker {index}");
+            assert_eq!(port(ports.bind(&host, IP, false)), None);
+        }
+    }
+
+    #[test]
+    fn the_last_free_pair_is_found_in_the_slice_of_another_worker() {
+        let host = host((50_001..=50_999).filter(|&port| port / 2 != 50_666 / 2));
+        let mut ports = Ports::new(50_001..=50_999, [1; 32]).of_worker(0, 4);
+
+        let (even, next) = ports.bind_pair(&host, IP).unwrap();
+
+        assert_eq!((even.0.port(), next.0.port()), (50_666, 50_667));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How workers begin: sockets that they share a port by, and the thread of each.
 
-use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
 
@@ -66,7 +66,7 @@ impl BoundSocket {
 pub(super) struct Seed {
     pub(super) listeners: Vec<BoundSocket>,
     pub(super) config: Arc<Config>,
-    pub(super) ports: RangeInclusive<u16>,
+    pub(super) ports: Ports,
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
     pub(super) reservations: SharedReservations<TokioNetwork>,
@@ -143,7 +143,7 @@ impl Seed {
             network,
             server: Server::new(self.config, rand::random(), now),
             listeners: udp,
-            ports: Ports::new(self.ports, rand::random()),
+            ports: self.ports,
             reservations: self.reservations,
             addresses: self.addresses,
             shared: self.shared,
