@@ -153,6 +153,11 @@ pub(super) fn tell_errors(socket: &UdpSocket) -> bool {
     }
 }
 
+/// Asks the kernel to tell how many datagrams it dropped because the socket was full; `false` where it cannot.
+pub(super) fn tell_dropped(socket: &UdpSocket) -> bool {
+    switch_on(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
+}
+
 /// Lets datagrams be cut on their way, or not: the DF bit. It is for IPv4 alone (RFC 8656, section 14).
 pub(super) fn fragment(socket: &impl AsRawFd, allowed: bool) {
     let discover = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_DO };
