@@ -18,6 +18,7 @@ use super::{
 use crate::IcmpError;
 
 mod control;
+mod features;
 mod limit;
 mod receive;
 mod send;
@@ -25,6 +26,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
+pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use send::Sender;
