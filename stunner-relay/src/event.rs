@@ -89,6 +89,10 @@ pub struct Counters {
     pub dropped_from_peers: u64,
     /// Packets, of either side, that exceeded the bandwidth of an allocation or of a user; not counted elsewhere.
     pub dropped_for_bandwidth: u64,
+    /// Packets that the operating system dropped because the socket of a listener or of a relayed transport address was
+    /// full, as far as it tells: Linux does with the next packet of that socket, and counts packets that came joined (GRO)
+    /// as one. A [`Server`](crate::Server) alone has no sockets, and counts none.
+    pub dropped_by_kernel: u64,
     /// ICMP errors that were told to clients.
     pub icmp_errors: u64,
     /// Application data, both ways, in all.
@@ -152,6 +156,7 @@ impl std::ops::Add for Counters {
             dropped_from_clients: self.dropped_from_clients + other.dropped_from_clients,
             dropped_from_peers: self.dropped_from_peers + other.dropped_from_peers,
             dropped_for_bandwidth: self.dropped_for_bandwidth + other.dropped_for_bandwidth,
+            dropped_by_kernel: self.dropped_by_kernel + other.dropped_by_kernel,
             icmp_errors: self.icmp_errors + other.icmp_errors,
             traffic: self.traffic + other.traffic,
         }

@@ -13,7 +13,9 @@ use stunner_proto::attribute::{AddressFamily, AlternateDomain};
 use tokio::sync::watch;
 
 use super::{
-    Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer, files,
+    Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer,
+    announce::announce,
+    files,
     ports::Ports,
     start::{Bound, Seed},
     worker::SharedReservations,
@@ -267,6 +269,7 @@ impl TurnServerBuilder {
         let shared = Arc::new(Shared::new(relays, workers));
         let reservations = SharedReservations::<TokioNetwork>::default();
         let mut bound = self.bind(&mut config, workers)?;
+        announce(&bound, self.portable);
         let config = Arc::new(config);
         let (phase, phases) = watch::channel(Phase::Running);
         let mut server =

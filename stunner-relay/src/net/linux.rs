@@ -18,6 +18,7 @@ use super::{
 use crate::IcmpError;
 
 mod control;
+mod features;
 mod limit;
 mod receive;
 mod send;
@@ -25,6 +26,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
+pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use send::Sender;
@@ -56,6 +58,8 @@ pub struct LinuxSocket {
     ask: Cell<usize>,
     /// How many it asks for at least.
     few: usize,
+    /// How many datagrams the kernel dropped because the socket was full, as far as it told.
+    dropped: Cell<u64>,
 }
 
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
@@ -82,7 +86,16 @@ impl LinuxNetwork {
     }
 
     fn socket(&self, socket: StdUdpSocket, few: usize) -> io::Result<LinuxSocket> {
-        Ok(LinuxSocket { socket: sys::watch(socket)?, shared: self.shared.clone(), ask: Cell::new(few), few })
+        if !sys::tell_dropped(&socket) {
+            tracing::debug!("the kernel does not tell how many datagrams it drops");
+        }
+        Ok(LinuxSocket {
+            socket: sys::watch(socket)?,
+            shared: self.shared.clone(),
+            ask: Cell::new(few),
+            few,
+            dropped: Cell::new(0),
+        })
     }
 }
 
@@ -113,6 +126,15 @@ impl LinuxSocket {
     fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
+
+    /// Takes in the kernel's running total, which has 32 bits only and begins again at 0 behind them.
+    fn note_dropped(&self, total: u32) {
+        let before = self.dropped.get();
+        // What the kernel said the last time.
+        let low = u32::try_from(before & u64::from(u32::MAX)).unwrap_or_default();
+        let more = total.wrapping_sub(low);
+        self.dropped.set(before + u64::from(more));
+    }
 }
 
 impl DatagramSocket for LinuxSocket {
@@ -129,13 +151,21 @@ impl DatagramSocket for LinuxSocket {
         let mut received = 0;
         let result = self.socket.try_io(Interest::READABLE, |_| {
             let asked = self.ask.get().min(batch.vacant().len());
-            received = self.shared.receiver.borrow_mut().receive(self.fd(), batch, asked)?;
+            let brought = self.shared.receiver.borrow_mut().receive(self.fd(), batch, asked)?;
+            received = brought.messages;
+            if let Some(total) = brought.dropped {
+                self.note_dropped(total);
+            }
             let next = if received == asked { 2 * asked } else { received + 1 };
             self.ask.set(next.clamp(self.few, SLOTS));
             // Fewer than were asked for: nothing is left, which tokio must know to wait for more.
             if received < asked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         if received > 0 { Ok(()) } else { result }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped.get()
     }
 
     fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::{Counters, LiveRelays};
 
+mod announce;
 mod bell;
 mod bind;
 mod builder;

@@ -26,6 +26,12 @@ pub trait DatagramSocket: 'static {
     /// [`io::ErrorKind::WouldBlock`] when there was nothing; anything else concerns one packet, and the next call goes on.
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()>;
 
+    /// How many datagrams the operating system dropped since the socket was made because it was full, as far as it has
+    /// told: it does with the next one that comes. A train that came joined counts as one.
+    fn dropped(&self) -> u64 {
+        0
+    }
+
     /// An ICMP error that came back for a datagram of this socket, and to whom that was sent; `None` when there is none
     /// left, or the operating system tells of none.
     ///

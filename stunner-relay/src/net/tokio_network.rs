@@ -12,7 +12,7 @@ use tokio::{io::Interest, net::UdpSocket};
 use super::socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch};
 
 /// How much the kernel may hold for a listener: bursts of many clients meet there.
-const LISTENER_BUFFER: usize = 4 << 20;
+pub(super) const LISTENER_BUFFER: usize = 4 << 20;
 
 /// How much the kernel may hold for one relayed transport address.
 const RELAY_BUFFER: usize = 512 << 10;
@@ -80,7 +80,7 @@ pub(super) fn bind_listener(address: SocketAddr, shared: bool) -> io::Result<Std
 
 fn bind_udp(address: SocketAddr, shared: bool, buffer: usize) -> io::Result<StdUdpSocket> {
     let socket = bind(address, Type::DGRAM, Protocol::UDP, shared)?;
-    // The kernel gives what its limit allows, and that is well enough.
+    // The kernel gives what its limit allows, and that is well enough. A server says once where it is less (`announce`).
     let _ = socket.set_recv_buffer_size(buffer);
     let _ = socket.set_send_buffer_size(buffer);
     Ok(socket.into())

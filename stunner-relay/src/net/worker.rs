@@ -1,7 +1,7 @@
 //! All that belongs to one core: an engine, its listeners, its relayed transport addresses and its clients' streams.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io::IoSlice,
     net::SocketAddr,
     rc::Rc,
@@ -23,7 +23,7 @@ use super::{
     socket::{DatagramSocket, Network, Packet, RecvBatch},
     stream::Connection,
 };
-use crate::{Client, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server, Transport};
+use crate::{Client, Counters, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server, Transport};
 
 /// How often expired allocations are looked for and counters are published.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,6 +49,8 @@ pub(super) struct Worker<N: Network> {
     /// Where packets may wait for one another.
     pub(super) company: Option<RefCell<Company>>,
     pub(super) complaints: Complaints,
+    /// How many packets the operating system dropped, of all sockets that there are and were.
+    dropped: Cell<u64>,
     index: usize,
 }
 
@@ -95,6 +97,7 @@ impl<N: Network> Worker<N> {
             shared: parts.shared,
             company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
             complaints: Complaints::default(),
+            dropped: Cell::new(0),
             index: parts.index,
         })
     }
@@ -113,6 +116,7 @@ impl<N: Network> Worker<N> {
 
     async fn listen(self: Rc<Self>, id: ListenerId, socket: Rc<N::Socket>) {
         let Ok(own) = socket.local_addr() else { return };
+        let mut dropped = 0;
         while socket.ready().await.is_ok() {
             let mut batch = self.batch.borrow_mut();
             self.make_room(&mut batch);
@@ -120,6 +124,7 @@ impl<N: Network> Worker<N> {
             if socket.try_recv(&mut batch).is_err() {
                 continue;
             }
+            self.count_dropped(&mut dropped, socket.dropped());
             let now = self.network.now();
             for Packet { data, from, to } in batch.packets_from(place) {
                 let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
@@ -136,6 +141,7 @@ impl<N: Network> Worker<N> {
 
     /// Reads one relayed transport address for as long as its allocation lives.
     pub(super) async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
+        let mut dropped = 0;
         while let Ok(ready) = socket.ready().await {
             let now = self.network.now();
             if ready.error {
@@ -147,11 +153,18 @@ impl<N: Network> Worker<N> {
             if !ready.data || socket.try_recv(&mut batch).is_err() {
                 continue;
             }
+            self.count_dropped(&mut dropped, socket.dropped());
             for Packet { data, from, .. } in batch.packets_from(place) {
                 self.handle_peer(data, self.advertised(from), id, now, batch.buffer());
             }
             self.flush_soon(&mut batch);
         }
+    }
+
+    /// Adds what the operating system dropped of a socket since `before`, so that it stays counted when the socket is gone.
+    fn count_dropped(&self, before: &mut u64, total: u64) {
+        self.dropped.set(self.dropped.get() + (total - *before));
+        *before = total;
     }
 
     /// Tells the client of ICMP errors that came back to its relayed transport address.
@@ -250,7 +263,8 @@ impl<N: Network> Worker<N> {
                 }
             }
         }
-        self.shared.publish(self.index, self.server.borrow().counters(), now);
+        let counters = Counters { dropped_by_kernel: self.dropped.get(), ..self.server.borrow().counters() };
+        self.shared.publish(self.index, counters, now);
     }
 
     fn free(&self, relay: RelayId, now: Instant) {

@@ -1,4 +1,5 @@
-//! Control messages, which go beside a datagram: into how many it is to be cut, and which address it came to.
+//! Control messages, which go beside a datagram: into how many it is to be cut, which address it came to,
+//! and how many were dropped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,14 +8,18 @@ use crate::IcmpError;
 /// A length, a level and a type, before the data.
 const HEAD: usize = size_of::<usize>() + 8;
 
-/// Room for a segment's size and an IPv6 address with its interface.
+/// Room for all that comes with one datagram: a segment's size, an IPv6 address with its interface, and how many were
+/// dropped. An error and the address of who sent it need less.
+const ROOM: usize = 88;
+
+/// A place for control messages.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-pub(super) struct Control(pub(super) [u8; 80]);
+pub(super) struct Control(pub(super) [u8; ROOM]);
 
 impl Default for Control {
     fn default() -> Self {
-        Self([0; 80])
+        Self([0; ROOM])
     }
 }
 
@@ -27,6 +32,8 @@ pub(super) struct Said {
     pub(super) own: Option<IpAddr>,
     /// Which ICMP error it is.
     pub(super) error: Option<IcmpError>,
+    /// How many datagrams the socket dropped before this one, since it was made; a `u32` that begins again at 0.
+    pub(super) dropped: Option<u32>,
 }
 
 impl Control {
@@ -48,6 +55,9 @@ impl Control {
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     said.own = chunk(data, 0).map(|ip| Ipv6Addr::from(ip).into());
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    said.dropped = chunk(data, 0).map(u32::from_ne_bytes);
                 }
                 (libc::IPPROTO_IP, libc::IP_RECVERR) => said.error = error(data, ICMP),
                 (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => said.error = error(data, ICMPV6),
@@ -134,7 +144,7 @@ mod tests {
         let len = control.write(Said {
             stride: Some(1_200),
             own: Some("2001:db8::1".parse().unwrap()),
-            error: None,
+            ..Said::default()
         });
 
         assert_eq!(len % size_of::<usize>(), 0);
@@ -151,7 +161,7 @@ mod tests {
             assert_eq!(control.read(len).stride, None, "{len}");
         }
         control.0[..size_of::<usize>()].fill(0xFF);
-        assert_eq!(control.read(80), Said::default());
+        assert_eq!(control.read(ROOM), Said::default());
     }
 
     #[test]
@@ -166,6 +176,36 @@ mod tests {
 
         assert_eq!(read(2), Some(IcmpError { kind: 3, code: 4, mtu: u32::from_ne_bytes([0x14, 5, 0, 0]) }));
         assert_eq!(read(1), None);
+    }
+
+    #[test]
+    fn how_many_were_dropped_is_read_whole_and_not_in_part() {
+        for (data, dropped) in [
+            (&7_u32.to_ne_bytes()[..], Some(7)),
+            (&u32::MAX.to_ne_bytes(), Some(u32::MAX)),
+            (&[1, 0, 0], None),
+            (&[], None),
+        ] {
+            let mut control = Control::default();
+            let len = control.push(0, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, data);
+
+            assert_eq!(control.read(len), Said { dropped, ..Said::default() }, "{data:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_all_that_comes_with_a_datagram() {
+        let mut control = Control::default();
+        let own: Ipv6Addr = "2001:db8::1".parse().unwrap();
+        let mut info = [0; 20];
+        info[..16].copy_from_slice(&own.octets());
+
+        let len = control.push(0, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &3_u32.to_ne_bytes());
+        let len = control.push(len, libc::SOL_UDP, libc::UDP_GRO, &1_200_i32.to_ne_bytes());
+        let len = control.push(len, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+
+        let said = Said { stride: Some(1_200), own: Some(own.into()), error: None, dropped: Some(3) };
+        assert_eq!(control.read(len), said);
     }
 
     #[test]

@@ -39,9 +39,18 @@ impl Default for Receiver {
     }
 }
 
+/// What a call brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Received {
+    /// How many messages, trains among them.
+    pub(super) messages: usize,
+    /// How many datagrams the socket dropped since it was made, where the kernel tells: a `u32` that begins again at 0.
+    pub(super) dropped: Option<u32>,
+}
+
 impl Receiver {
-    /// Receives what is there into the vacant places of a batch, `most` of them, and returns how many there were.
-    pub(super) fn receive(&mut self, fd: RawFd, batch: &mut RecvBatch, most: usize) -> io::Result<usize> {
+    /// Receives what is there into the vacant places of a batch, `most` of them.
+    pub(super) fn receive(&mut self, fd: RawFd, batch: &mut RecvBatch, most: usize) -> io::Result<Received> {
         let Self { names, controls, parts, headers } = self;
         headers.clear();
         let places = names.iter_mut().zip(controls.iter_mut()).zip(parts.iter_mut());
@@ -58,8 +67,9 @@ impl Receiver {
         }
         // SAFETY: the headers were made just now, of places that are ours and of slots of the batch, which is borrowed
         // from its owner alone; nobody touches either before the call returns.
-        let received = unsafe { sys::receive(fd, headers) }?;
-        for ((header, name), control) in headers.iter().zip(names.iter()).zip(controls.iter()).take(received)
+        let messages = unsafe { sys::receive(fd, headers) }?;
+        let mut dropped = None;
+        for ((header, name), control) in headers.iter().zip(names.iter()).zip(controls.iter()).take(messages)
         {
             let said = control.read(header.control_len());
             let len = header.len();
@@ -67,8 +77,10 @@ impl Receiver {
             // A sender of another family than IP cannot be on a UDP socket.
             let from = address(name).unwrap_or_else(|| SocketAddr::from(([0; 4], 0)));
             batch.push(Train { from, to: said.own, len, stride });
+            // Nothing is said as long as nothing was dropped; what came later knows of more.
+            dropped = said.dropped.or(dropped);
         }
-        Ok(received)
+        Ok(Received { messages, dropped })
     }
 
     /// What the kernel said of the first packet of the last call.

@@ -74,7 +74,7 @@ impl Sender {
             let first = &rest[0];
             rest = &rest[train.datagrams..];
             let stride = (train.datagrams > 1).then(|| first.len());
-            let control_len = control.write(Said { stride, own: first.from, error: None });
+            let control_len = control.write(Said { stride, own: first.from, ..Said::default() });
             let name_len = write(first.to, name);
             headers.push(Header::new(Message {
                 name,

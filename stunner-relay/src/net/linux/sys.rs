@@ -135,6 +135,11 @@ pub(super) fn join(socket: &UdpSocket) -> bool {
     switch_on(socket, libc::SOL_UDP, libc::UDP_GRO)
 }
 
+/// Whether the kernel knows how to cut a train into datagrams. It is asked to cut none, which is how sockets begin.
+pub(super) fn knows_cutting(socket: &UdpSocket) -> bool {
+    set(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0)
+}
+
 /// Asks the kernel to tell to which address a datagram came; `false` where it cannot.
 pub(super) fn tell_destination(socket: &UdpSocket) -> bool {
     match socket.local_addr() {
@@ -151,6 +156,11 @@ pub(super) fn tell_errors(socket: &UdpSocket) -> bool {
         Ok(_) => switch_on(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
         Err(_) => false,
     }
+}
+
+/// Asks the kernel to tell how many datagrams it dropped because the socket was full; `false` where it cannot.
+pub(super) fn tell_dropped(socket: &UdpSocket) -> bool {
+    switch_on(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
 }
 
 /// Lets datagrams be cut on their way, or not: the DF bit. It is for IPv4 alone (RFC 8656, section 14).

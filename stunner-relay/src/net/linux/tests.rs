@@ -13,7 +13,9 @@ use stunner_proto::{
 };
 
 use super::*;
-use crate::{Listener, RelayOnly, StaticUser, TurnServer, net::testing::request};
+use crate::{Listener, PeerPolicy, RelayOnly, StaticUser, TurnServer, net::testing::request};
+
+mod dropped;
 
 /// DSCP 46 without ECN, both kinds of ECT, congestion, and DSCP 46 with congestion.
 const MARKS: [u32; 5] = [0xB8, 0x01, 0x02, 0x03, 0xBB];
@@ -78,7 +80,8 @@ struct Call {
     client: Wire,
     peer: StdUdpSocket,
     relayed: SocketAddr,
-    _server: TurnServer,
+    nonce: String,
+    server: TurnServer,
 }
 
 fn socket() -> StdUdpSocket {
@@ -89,10 +92,14 @@ fn socket() -> StdUdpSocket {
 }
 
 fn call(listener: Listener, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
+    call_by(RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range")), listener, connect)
+}
+
+fn call_by(policy: impl PeerPolicy, listener: Listener, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
     let server = TurnServer::builder()
         .realm("example.com")
         .authenticator(StaticUser::new("user", "pass"))
-        .policy(RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range")))
+        .policy(policy)
         .listen(listener)
         .start()
         .expect("a server on loopback");
@@ -100,24 +107,26 @@ fn call(listener: Listener, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
     let peer = socket();
     let refused = client.ask(Method::ALLOCATE, None, |message| message);
     let nonce = Message::parse(&refused).expect("a message").require::<Nonce<'_>>().expect("a nonce");
-    let nonce = Some(nonce.as_str());
+    let known = Some(nonce.as_str());
     let allocated =
-        client.ask(Method::ALLOCATE, nonce, |message| message.attribute(&RequestedTransport::UDP));
+        client.ask(Method::ALLOCATE, known, |message| message.attribute(&RequestedTransport::UDP));
     let allocated = Message::parse(&allocated).expect("a message");
     let XorRelayedAddress(relayed) = allocated.require().expect("a relayed transport address");
     let to = XorPeerAddress(peer.local_addr().expect("an address"));
     let number = ChannelNumber::new(0x4000).expect("a number");
-    let bound = client.ask(Method::CHANNEL_BIND, nonce, |message| message.attribute(&number).attribute(&to));
+    let bound = client.ask(Method::CHANNEL_BIND, known, |message| message.attribute(&number).attribute(&to));
     assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
-    Call { client, peer, relayed, _server: server }
+    Call { client, peer, relayed, server, nonce: nonce.as_str().to_owned() }
 }
 
 fn over_udp() -> Call {
-    call(Listener::udp("127.0.0.1:0"), |server| {
-        let socket = socket();
-        socket.connect(server).expect("it is there");
-        Wire::Udp(socket)
-    })
+    call(Listener::udp("127.0.0.1:0"), connected)
+}
+
+fn connected(server: SocketAddr) -> Wire {
+    let socket = socket();
+    socket.connect(server).expect("it is there");
+    Wire::Udp(socket)
 }
 
 fn over_tcp() -> Call {
@@ -133,7 +142,7 @@ fn mark(socket: &StdUdpSocket) -> u8 {
     socket.peek(&mut [0; 64]).expect("a datagram");
     let mut receiver = Receiver::default();
     let mut batch = RecvBatch::default();
-    assert_eq!(receiver.receive(socket.as_raw_fd(), &mut batch, 32).expect("it is there"), 1);
+    assert_eq!(receiver.receive(socket.as_raw_fd(), &mut batch, 32).expect("it is there").messages, 1);
     let tos = receiver.control().tos().expect("the kernel tells of it");
     assert!(batch.packets().any(|packet| packet.data.ends_with(b"data")));
     tos

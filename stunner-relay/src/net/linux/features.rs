@@ -1,0 +1,43 @@
+//! What the kernel can do, asked of a socket that is there for nothing else.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
+};
+
+use super::sys;
+
+/// What a kernel or a container allows, as far as it can be known before it is used: a network card may still refuse to
+/// have trains cut, which is found when one is sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::net) struct Features {
+    /// Datagrams that came are joined.
+    gro: bool,
+    /// Trains that are sent are cut.
+    gso: bool,
+    /// It is told where datagrams went to.
+    pktinfo: bool,
+    /// ICMP errors are told.
+    recverr: bool,
+    /// It is told how many datagrams were dropped.
+    rxq_ovfl: bool,
+}
+
+impl Features {
+    pub(in crate::net) fn find() -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .or_else(|_| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))?;
+        Ok(Self {
+            gro: sys::join(&socket),
+            gso: sys::knows_cutting(&socket),
+            pktinfo: sys::tell_destination(&socket),
+            recverr: sys::tell_errors(&socket),
+            rxq_ovfl: sys::tell_dropped(&socket),
+        })
+    }
+
+    pub(in crate::net) fn log(self) {
+        let Self { gro, gso, pktinfo, recverr, rxq_ovfl } = self;
+        tracing::info!(gro, gso, pktinfo, recverr, rxq_ovfl, "the network is Linux's: batches of packets");
+    }
+}
