@@ -123,7 +123,7 @@ pub(super) unsafe fn send(fd: RawFd, headers: &mut [Header]) -> io::Result<usize
 }
 
 /// Has tokio tell when there is something to receive, or an error. Tokio's own sockets are told of room to send, too, which
-/// there is anew behind every datagram sent: each would wake the worker.
+/// there is anew behind every datagram sent: each would be an event for nothing.
 pub(super) fn watch(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
     // SAFETY: a socket of the standard library keeps its file descriptor open, and the same, for as long as it lives.
     let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) };
