@@ -133,7 +133,10 @@ impl LinuxSocket {
         // What the kernel said the last time.
         let low = u32::try_from(before & u64::from(u32::MAX)).unwrap_or_default();
         let more = total.wrapping_sub(low);
-        self.dropped.set(before + u64::from(more));
+        // Two processors may have counted at once, and what came later knows of less: that is no lap of the counter.
+        if more <= u32::MAX / 2 {
+            self.dropped.set(before + u64::from(more));
+        }
     }
 }
 
