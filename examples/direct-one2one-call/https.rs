@@ -273,6 +273,22 @@ const FILES: &[(&str, &str, &str)] = &[
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; img-src 'self' data:; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
+/// What `/stats` tells of the TURN server.
+fn counted(counters: &stunner_relay::Counters) -> serde_json::Value {
+    serde_json::json!({
+        "allocations": counters.allocations,
+        "opened": counters.opened,
+        "refusals": counters.refusals,
+        "packetsToPeers": counters.traffic.packets_to_peers,
+        "bytesToPeers": counters.traffic.bytes_to_peers,
+        "packetsToClients": counters.traffic.packets_to_client,
+        "bytesToClients": counters.traffic.bytes_to_client,
+        "droppedFromClients": counters.dropped_from_clients,
+        "droppedFromPeers": counters.dropped_from_peers,
+        "droppedByKernel": counters.dropped_by_kernel,
+    })
+}
+
 fn routes(
     place: Place,
     signaling: Signaling,
@@ -289,19 +305,7 @@ fn routes(
     );
     let health = warp::path!("healthz").map(|| Box::new("ok\n") as Box<dyn Reply>);
     let stats = warp::path!("stats").map(move || {
-        let turn = stats().map(|counters| {
-            serde_json::json!({
-                "allocations": counters.allocations,
-                "opened": counters.opened,
-                "refusals": counters.refusals,
-                "packetsToPeers": counters.traffic.packets_to_peers,
-                "bytesToPeers": counters.traffic.bytes_to_peers,
-                "packetsToClients": counters.traffic.packets_to_client,
-                "bytesToClients": counters.traffic.bytes_to_client,
-                "droppedFromClients": counters.dropped_from_clients,
-                "droppedFromPeers": counters.dropped_from_peers,
-            })
-        });
+        let turn = stats().as_ref().map(counted);
         let all = serde_json::json!({ "users": users.users(), "turn": turn });
         Box::new(warp::reply::json(&all)) as Box<dyn Reply>
     });

@@ -51,6 +51,23 @@ fn ip(words: &str) -> bool {
     Command::new("ip").args(words.split_whitespace()).status().is_ok_and(|status| status.success())
 }
 
+/// Waits until the client's links are up: a browser that sees one come up takes it for another network, and gives up
+/// the page that it loads. No link gets an address by itself later (`addrgenmode`), which would be the same.
+async fn settled(client: &str) {
+    let both_up = || {
+        let up = Command::new("ip").args(["-n", client, "-o", "link", "show", "up", "type", "veth"]).output();
+        let up = up.map(|up| String::from_utf8_lossy(&up.stdout).matches("state UP").count());
+        up.is_ok_and(|up| up == 2)
+    };
+    for _ in 0..500 {
+        if both_up() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the links of {client} never came up");
+}
+
 /// A server and two clients, each in a network namespace of its own. The test itself reaches the clients by another link,
 /// which leads nowhere else.
 struct Networks {
@@ -107,27 +124,9 @@ impl Networks {
         format!("198.18.{subnet}.{}", which * 4 + end)
     }
 
-    /// Waits until the client's links are up: a browser that sees one come up takes it for another network, and gives up
-    /// the page that it loads. No link gets an address by itself later (`addrgenmode`), which would be the same.
-    async fn settled(&self, client: &str) {
-        let both_up = || {
-            let up =
-                Command::new("ip").args(["-n", client, "-o", "link", "show", "up", "type", "veth"]).output();
-            let up = up.map(|up| String::from_utf8_lossy(&up.stdout).matches("state UP").count());
-            up.is_ok_and(|up| up == 2)
-        };
-        for _ in 0..500 {
-            if both_up() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the links of {client} never came up");
-    }
-
     async fn browser(&self, which: u8) -> Chromium {
-        self.settled(&self.name(which)).await;
         let (client, host) = (self.name(which), self.control(which, std::process::id() % 250, 2));
+        settled(&client).await;
         let driver =
             ["ip", "netns", "exec", &client, "chromedriver", "--allowed-ips=", "--allowed-origins=*"];
         Chromium::start_by(&driver, &host).await

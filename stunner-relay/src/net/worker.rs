@@ -163,7 +163,7 @@ impl<N: Network> Worker<N> {
 
     /// Adds what the operating system dropped of a socket since `before`, so that it stays counted when the socket is gone.
     fn count_dropped(&self, before: &mut u64, total: u64) {
-        self.dropped.set(self.dropped.get() + (total - *before));
+        self.dropped.set(self.dropped.get() + total.saturating_sub(*before));
         *before = total;
     }
 
