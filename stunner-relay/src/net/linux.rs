@@ -12,7 +12,8 @@ use std::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch, SLOTS},
+    batch::{RecvBatch, SLOTS},
+    socket::{Datagram, DatagramSocket, Network, Ready},
     tokio_network::TokioNetwork,
 };
 use crate::IcmpError;

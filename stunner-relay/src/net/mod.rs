@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::{Counters, LiveRelays};
 
 mod announce;
+mod batch;
 mod bell;
 mod bind;
 mod builder;
@@ -36,11 +37,12 @@ mod testing;
 mod tokio_network;
 mod worker;
 
+pub use batch::{Packet, RecvBatch};
 pub use builder::{Listener, TurnServerBuilder};
 pub use error::StartError;
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxNetwork, LinuxSocket};
-pub use socket::{Datagram, DatagramSocket, Network, Packet, Ready, RecvBatch};
+pub use socket::{Datagram, DatagramSocket, Network, Ready, Volley};
 pub use tokio_network::TokioNetwork;
 
 /// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first.

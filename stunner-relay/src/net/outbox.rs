@@ -3,16 +3,18 @@
 use std::{
     io::IoSlice,
     net::{IpAddr, SocketAddr},
-    ops::Range,
 };
 
 use arrayvec::ArrayVec;
 
-use super::socket::Datagram;
+use super::{
+    batch::{Buffers, Part},
+    socket::Datagram,
+};
 use crate::{Client, Frame, RelayId};
 
 /// What goes out in one call at most.
-const MAX_SENT: usize = 64;
+pub(super) const MAX_SENT: usize = 64;
 
 /// The longest header of a frame.
 const HEAD: usize = 48;
@@ -34,7 +36,7 @@ struct ToClient {
     head: [u8; HEAD],
     head_len: u8,
     padding: u8,
-    data: Range<usize>,
+    data: Part,
     is_response: bool,
 }
 
@@ -42,15 +44,8 @@ struct ToClient {
 struct ToPeer {
     relay: RelayId,
     to: SocketAddr,
-    data: Range<usize>,
+    data: Part,
     dont_fragment: bool,
-}
-
-/// Where in a buffer these bytes are; `None` when they are not part of it.
-pub(super) fn range_of(data: &[u8], buffer: &[u8]) -> Option<Range<usize>> {
-    let start = (data.as_ptr() as usize).checked_sub(buffer.as_ptr() as usize)?;
-    let end = start.checked_add(data.len()).filter(|&end| end <= buffer.len())?;
-    Some(start..end)
 }
 
 impl Outbox {
@@ -64,13 +59,13 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// A frame for a client over UDP, whose data are in the buffer at `data`.
+    /// A frame for a client over UDP, whose data are at `data`.
     pub(super) fn push_client(
         &mut self,
         client: &Client,
         from: Option<IpAddr>,
         frame: &Frame<'_>,
-        data: Range<usize>,
+        data: Part,
     ) {
         let mut head = [0; HEAD];
         let len = frame.head().len();
@@ -98,53 +93,58 @@ impl Outbox {
             head: [0; HEAD],
             head_len: 0,
             padding: 0,
-            data: start..self.responses.len(),
+            data: Part::at(start..self.responses.len()),
             is_response: true,
         });
     }
 
-    /// Data for a peer, which are in the buffer at `data`.
-    pub(super) fn push_peer(
-        &mut self,
-        relay: RelayId,
-        to: SocketAddr,
-        data: Range<usize>,
-        dont_fragment: bool,
-    ) {
+    /// Data for a peer, which are at `data`.
+    pub(super) fn push_peer(&mut self, relay: RelayId, to: SocketAddr, data: Part, dont_fragment: bool) {
         self.to_peers.push(ToPeer { relay, to, data, dont_fragment });
     }
 
     /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
     pub(super) fn flush(
         &mut self,
-        buffer: &[u8],
+        buffers: &(impl Buffers + ?Sized),
         mut to_clients: impl FnMut(u16, &[Datagram<'_>]),
-        mut to_peers: impl FnMut(RelayId, &[Datagram<'_>]),
+        mut to_peers: impl FnMut(&[FromRelay<'_>]),
     ) {
         for run in self.to_clients.chunk_by(|a, b| a.listener == b.listener) {
             for part in run.chunks(MAX_SENT) {
                 let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
-                datagrams.extend(part.iter().map(|entry| entry.datagram(buffer, &self.responses)));
+                datagrams.extend(part.iter().map(|entry| entry.datagram(buffers, &self.responses)));
                 to_clients(run[0].listener, &datagrams);
             }
         }
         self.to_clients.clear();
         self.responses.clear();
-        for run in self.to_peers.chunk_by(|a, b| a.relay == b.relay) {
-            for part in run.chunks(MAX_SENT) {
-                let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
-                datagrams.extend(part.iter().map(|entry| entry.datagram(buffer)));
-                to_peers(run[0].relay, &datagrams);
+        for part in self.to_peers.chunks(MAX_SENT) {
+            let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
+            datagrams.extend(part.iter().map(|entry| entry.datagram(buffers)));
+            let mut rest = datagrams.as_slice();
+            let mut runs = ArrayVec::<_, MAX_SENT>::new();
+            for run in part.chunk_by(|a, b| a.relay == b.relay) {
+                let (datagrams, behind) = rest.split_at(run.len());
+                rest = behind;
+                runs.push(FromRelay { relay: run[0].relay, datagrams });
             }
+            to_peers(&runs);
         }
         self.to_peers.clear();
     }
 }
 
+/// What leaves by one relayed transport address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FromRelay<'a> {
+    pub(super) relay: RelayId,
+    pub(super) datagrams: &'a [Datagram<'a>],
+}
+
 impl ToClient {
-    fn datagram<'a>(&'a self, buffer: &'a [u8], responses: &'a [u8]) -> Datagram<'a> {
-        let place = if self.is_response { responses } else { buffer };
-        let data = place.get(self.data.clone()).unwrap_or_default();
+    fn datagram<'a>(&'a self, buffers: &'a (impl Buffers + ?Sized), responses: &'a [u8]) -> Datagram<'a> {
+        let data = if self.is_response { responses.part(&self.data) } else { buffers.part(&self.data) };
         let head = &self.head[..usize::from(self.head_len)];
         let padding = &[0; 3][..usize::from(self.padding)];
         Datagram {
@@ -157,24 +157,8 @@ impl ToClient {
 }
 
 impl ToPeer {
-    fn datagram<'a>(&self, buffer: &'a [u8]) -> Datagram<'a> {
-        let data = buffer.get(self.data.clone()).unwrap_or_default();
-        let parts = [data, &[], &[]].map(IoSlice::new);
+    fn datagram<'a>(&self, buffers: &'a (impl Buffers + ?Sized)) -> Datagram<'a> {
+        let parts = [buffers.part(&self.data), &[], &[]].map(IoSlice::new);
         Datagram { to: self.to, from: None, dont_fragment: self.dont_fragment, parts }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_a_buffer_is_found_in_it_and_what_is_elsewhere_is_not() {
-        let buffer = *b"header and data";
-
-        assert_eq!(range_of(&buffer[11..], &buffer), Some(11..15));
-        assert_eq!(range_of(&buffer[15..], &buffer), Some(15..15));
-        assert_eq!(range_of(&buffer, &buffer), Some(0..15));
-        assert_eq!(range_of(&buffer, &buffer[1..]), None);
     }
 }

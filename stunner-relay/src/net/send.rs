@@ -1,15 +1,18 @@
 //! A worker's sending: to clients, to peers, and from one client to another without the kernel.
 
 use std::{
-    io::{self, IoSlice},
+    io::IoSlice,
     net::{IpAddr, SocketAddr},
     rc::Rc,
     time::Instant,
 };
 
+use arrayvec::ArrayVec;
+
 use super::{
-    outbox::range_of,
-    socket::{Datagram, DatagramSocket, Network, RecvBatch},
+    batch::{Buffer, Buffers, RecvBatch},
+    outbox::{FromRelay, MAX_SENT},
+    socket::{Datagram, DatagramSocket, Network, Volley},
     worker::Worker,
 };
 use crate::{Client, RelayId};
@@ -49,7 +52,7 @@ impl<N: Network> Worker<N> {
         data: &[u8],
         dont_fragment: bool,
         now: Instant,
-        buffer: &[u8],
+        buffer: Buffer<'_>,
     ) {
         let hairpin = {
             let server = self.server.borrow();
@@ -59,11 +62,12 @@ impl<N: Network> Worker<N> {
             return self.handle_peer(data, from, other, now, buffer);
         }
         let to = self.bound(peer);
-        match range_of(data, buffer) {
-            Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range, dont_fragment),
+        match buffer.part(data) {
+            Some(part) => self.outbox.borrow_mut().push_peer(relay, to, part, dont_fragment),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
-                self.send_from_relay(relay, &[Datagram { to, from: None, dont_fragment, parts }]);
+                let datagrams = &[Datagram { to, from: None, dont_fragment, parts }];
+                self.send_from_relays(&[FromRelay { relay, datagrams }]);
             }
         }
     }
@@ -113,29 +117,32 @@ impl<N: Network> Worker<N> {
         if let Some(company) = &self.company {
             company.borrow_mut().sent(self.outbox.borrow().len());
         }
-        self.flush(batch.buffer());
+        self.flush(batch);
         batch.clear();
     }
 
-    /// Sends what was collected while the packets of a buffer were worked through.
-    pub(super) fn flush(&self, buffer: &[u8]) {
+    /// Sends what was collected while the packets of these buffers were worked through.
+    pub(super) fn flush(&self, buffers: &(impl Buffers + ?Sized)) {
         self.outbox.borrow_mut().flush(
-            buffer,
+            buffers,
             |listener, datagrams| {
                 if let Some(Some(listener)) = self.listeners.get(usize::from(listener)) {
-                    send_all(&*listener.socket, datagrams);
+                    listener.socket.send_all(datagrams);
                 }
             },
-            |relay, datagrams| self.send_from_relay(relay, datagrams),
+            |runs| self.send_from_relays(runs),
         );
     }
 
-    fn send_from_relay(&self, relay: RelayId, datagrams: &[Datagram<'_>]) {
+    /// At most [`MAX_SENT`] runs.
+    fn send_from_relays(&self, runs: &[FromRelay<'_>]) {
         let relays = self.relays.borrow();
-        let found = relays.get(relay.index()).and_then(Option::as_ref).filter(|found| found.id == relay);
-        if let Some(found) = found {
-            send_all(&*found.socket, datagrams);
-        }
+        let volley = |&FromRelay { relay, datagrams }| {
+            let found = relays.get(relay.index())?.as_ref().filter(|found| found.id == relay)?;
+            Some(Volley { socket: &*found.socket, datagrams })
+        };
+        let volleys: ArrayVec<_, MAX_SENT> = runs.iter().filter_map(volley).collect();
+        self.network.send(&volleys);
     }
 
     pub(super) fn send_to_client(&self, client: &Client, parts: [IoSlice<'_>; 3]) {
@@ -149,7 +156,7 @@ impl<N: Network> Worker<N> {
         } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
             let datagram =
                 Datagram { to: client.tuple.client, from: self.source(client), dont_fragment: false, parts };
-            send_all(&*listener.socket, &[datagram]);
+            listener.socket.send_all(&[datagram]);
         }
     }
 
@@ -159,7 +166,7 @@ impl<N: Network> Worker<N> {
         if let Some(listener) = self.listeners.iter().flatten().find(is_from) {
             let source = listener.is_everywhere.then_some(from.ip());
             let parts = [reply, &[], &[]].map(IoSlice::new);
-            send_all(&*listener.socket, &[Datagram { to, from: source, dont_fragment: false, parts }]);
+            listener.socket.send_all(&[Datagram { to, from: source, dont_fragment: false, parts }]);
         }
     }
 
@@ -183,18 +190,5 @@ impl<N: Network> Worker<N> {
             self.addresses.iter().find(|address| address.bind == from.ip() && address.advertise != from.ip());
         let moved = own.map(|address| SocketAddr::new(address.advertise, from.port()));
         moved.filter(|&relayed| self.shared.relays.is_live(relayed)).unwrap_or(from)
-    }
-}
-
-/// Sends what the kernel takes. A full socket drops: TURN over UDP promises no more, and a queue would only add delay.
-fn send_all(socket: &impl DatagramSocket, mut datagrams: &[Datagram<'_>]) {
-    while !datagrams.is_empty() {
-        let sent = match socket.try_send(datagrams) {
-            Ok(sent) => sent.max(1),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            // It concerns the first of them alone, such as a peer that told us before that nobody listens there.
-            Err(_) => 1,
-        };
-        datagrams = datagrams.get(sent..).unwrap_or_default();
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use super::batch::RecvBatch;
 use crate::IcmpError;
 
 /// A non-blocking datagram socket that moves many packets at a time.
@@ -46,6 +47,19 @@ pub trait DatagramSocket: 'static {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when the kernel takes none: drop, and count.
     fn try_send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize>;
+
+    /// Sends what the kernel takes. A full socket drops: TURN over UDP promises no more, and a queue would only add delay.
+    fn send_all(&self, mut datagrams: &[Datagram<'_>]) {
+        while !datagrams.is_empty() {
+            let sent = match self.try_send(datagrams) {
+                Ok(sent) => sent.max(1),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It concerns the first of them alone, such as a peer that told us before that nobody listens there.
+                Err(_) => 1,
+            };
+            datagrams = datagrams.get(sent..).unwrap_or_default();
+        }
+    }
 }
 
 /// What a socket has to tell.
@@ -76,8 +90,24 @@ pub trait Network: 'static {
     /// What the operating system says.
     fn attach(&self, bound: Self::Bound) -> io::Result<Self::Socket>;
 
+    /// Sends what leaves by several sockets, and drops what the operating system does not take.
+    fn send(&self, volleys: &[Volley<'_, Self::Socket>]) {
+        for volley in volleys {
+            volley.socket.send_all(volley.datagrams);
+        }
+    }
+
     /// The time.
     fn now(&self) -> Instant;
+}
+
+/// Datagrams that leave by one socket.
+#[derive(Debug)]
+pub struct Volley<'a, S> {
+    /// The socket.
+    pub socket: &'a S,
+    /// In the order in which they leave.
+    pub datagrams: &'a [Datagram<'a>],
 }
 
 /// A datagram to send: its parts stay where they are until the kernel takes them.
@@ -104,166 +134,5 @@ impl Datagram<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// A packet of a [`RecvBatch`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Packet<'a> {
-    /// What was received.
-    pub data: &'a [u8],
-    /// Who sent it.
-    pub from: SocketAddr,
-    /// To which of the machine's addresses, where the socket is bound to all of them and can tell.
-    pub to: Option<IpAddr>,
-}
-
-/// The longest datagram there is, and the longest train of datagrams that came as one.
-pub(super) const SLOT: usize = 1 << 16;
-
-/// From one place to the next: no power of two, or the beginnings of all packets would share a few sets of every cache.
-const STRIDE: usize = SLOT + 5 * 64;
-
-/// How much one turn takes in at most before it is sent.
-pub(super) const SLOTS: usize = 32;
-
-/// Room for packets that are received together.
-#[derive(Debug)]
-pub struct RecvBatch {
-    buffer: Box<[u8]>,
-    trains: Vec<Train>,
-}
-
-/// Datagrams of one sender that the kernel joined: each has `stride` bytes, but the last, which may have fewer.
-#[derive(Clone, Debug)]
-pub(super) struct Train {
-    pub(super) from: SocketAddr,
-    pub(super) to: Option<IpAddr>,
-    pub(super) len: usize,
-    pub(super) stride: usize,
-}
-
-impl Default for RecvBatch {
-    fn default() -> Self {
-        // Pages that no packet was ever received into cost nothing.
-        Self { buffer: vec![0; SLOTS * STRIDE].into(), trains: Vec::with_capacity(SLOTS) }
-    }
-}
-
-impl RecvBatch {
-    /// Forgets what is in it.
-    pub fn clear(&mut self) {
-        self.trains.clear();
-    }
-
-    /// Whether another packet of any length fits.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.trains.len() < SLOTS
-    }
-
-    /// Receives one packet with `recv`, which is given a buffer and returns a length and the sender. Without room it is
-    /// not called.
-    ///
-    /// # Errors
-    /// What `recv` returns; the batch is then as it was.
-    pub fn receive(
-        &mut self,
-        recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
-    ) -> io::Result<()> {
-        let start = self.trains.len() * STRIDE;
-        let Some(slot) = self.buffer.get_mut(start..start + SLOT) else { return Ok(()) };
-        let (len, from) = recv(slot)?;
-        self.trains.push(Train { from, to: None, len: len.min(SLOT), stride: SLOT });
-        Ok(())
-    }
-
-    /// The places for what comes next, in which [`push`](Self::push) expects it in order.
-    #[cfg(target_os = "linux")]
-    pub(super) fn vacant(&mut self) -> impl ExactSizeIterator<Item = &mut [u8]> {
-        let places = self.buffer[self.trains.len() * STRIDE..].chunks_exact_mut(STRIDE);
-        places.map(|place| &mut place[..SLOT])
-    }
-
-    /// Takes in what was received into the next vacant place.
-    #[cfg(target_os = "linux")]
-    pub(super) fn push(&mut self, train: Train) {
-        debug_assert!(self.has_room() && train.len <= SLOT && train.stride > 0);
-        self.trains.push(train);
-    }
-
-    /// The packets, in the order of arrival.
-    pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.packets_from(0)
-    }
-
-    /// How many places are taken: [`packets_from`](Self::packets_from) there gives what is received after this.
-    pub(super) fn taken(&self) -> usize {
-        self.trains.len()
-    }
-
-    /// The packets that are in a place and in those behind it.
-    pub(super) fn packets_from(&self, place: usize) -> impl Iterator<Item = Packet<'_>> {
-        let slots = self.buffer.chunks_exact(STRIDE).zip(&self.trains).skip(place);
-        slots.flat_map(|(slot, train)| {
-            let bytes = &slot[..train.len];
-            let empty = train.len == 0;
-            let packets = bytes.chunks(train.stride).chain(empty.then_some(bytes));
-            packets.map(|data| Packet { data, from: train.from, to: train.to })
-        })
-    }
-
-    /// All of its room, of which packets are parts.
-    pub(super) fn buffer(&self) -> &[u8] {
-        &self.buffer
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sender(port: u16) -> SocketAddr {
-        ([198, 51, 100, 1], port).into()
-    }
-
-    #[test]
-    fn packets_come_back_in_order_and_an_empty_one_is_one() {
-        let mut batch = RecvBatch::default();
-        for (port, text) in [(1, &b"first"[..]), (2, b""), (3, b"third")] {
-            let received = batch.receive(|slot| {
-                slot[..text.len()].copy_from_slice(text);
-                Ok((text.len(), sender(port)))
-            });
-            assert!(received.is_ok());
-        }
-
-        let packets: Vec<_> = batch.packets().map(|packet| (packet.from.port(), packet.data)).collect();
-
-        assert_eq!(packets, [(1, &b"first"[..]), (2, b""), (3, b"third")]);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_train_comes_apart_where_its_datagrams_were_joined() {
-        let mut batch = RecvBatch::default();
-        batch.vacant().next().unwrap()[..10].copy_from_slice(b"aaaabbbbcc");
-        batch.push(Train { from: sender(1), to: None, len: 10, stride: 4 });
-
-        let packets: Vec<_> = batch.packets().map(|packet| packet.data).collect();
-
-        assert_eq!(packets, [&b"aaaa"[..], b"bbbb", b"cc"]);
-    }
-
-    #[test]
-    fn a_full_batch_takes_no_more() {
-        let mut batch = RecvBatch::default();
-        while batch.has_room() {
-            batch.receive(|_| Ok((1, sender(1)))).unwrap();
-        }
-
-        batch.receive(|_| panic!("there is no room")).unwrap();
-
-        assert_eq!(batch.packets().count(), SLOTS);
     }
 }

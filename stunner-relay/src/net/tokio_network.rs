@@ -9,7 +9,10 @@ use std::{
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
-use super::socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch};
+use super::{
+    batch::RecvBatch,
+    socket::{Datagram, DatagramSocket, Network, Ready},
+};
 
 /// How much the kernel may hold for a listener: bursts of many clients meet there.
 pub(super) const LISTENER_BUFFER: usize = 4 << 20;

@@ -14,13 +14,14 @@ use tokio::task::AbortHandle;
 
 use super::{
     RelayAddress, Shared,
+    batch::{Arrival, Buffer, Packet, RecvBatch},
     bell::Bell,
     company::Company,
     files::Complaints,
-    outbox::{Outbox, range_of},
+    outbox::Outbox,
     ports::{Ports, Reservations},
     send::Listener,
-    socket::{DatagramSocket, Network, Packet, RecvBatch},
+    socket::{DatagramSocket, Network},
     stream::Connection,
 };
 use crate::{Client, Counters, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server, Transport};
@@ -126,10 +127,10 @@ impl<N: Network> Worker<N> {
             }
             self.count_dropped(&mut dropped, socket.dropped());
             let now = self.network.now();
-            for Packet { data, from, to } in batch.packets_from(place) {
+            for Arrival { packet: Packet { data, from, to }, buffer, .. } in batch.arrivals(place) {
                 let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
                 let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
-                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, batch.buffer());
+                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, buffer);
             }
             // Most of it is for peers, each by another socket: waiting would bring nothing together.
             self.flush_batch(&mut batch);
@@ -154,8 +155,8 @@ impl<N: Network> Worker<N> {
                 continue;
             }
             self.count_dropped(&mut dropped, socket.dropped());
-            for Packet { data, from, .. } in batch.packets_from(place) {
-                self.handle_peer(data, self.advertised(from), id, now, batch.buffer());
+            for Arrival { packet: Packet { data, from, .. }, buffer, .. } in batch.arrivals(place) {
+                self.handle_peer(data, self.advertised(from), id, now, buffer);
             }
             self.flush_soon(&mut batch);
         }
@@ -192,7 +193,13 @@ impl<N: Network> Worker<N> {
 
     /// Takes in one packet of a client, which is part of a buffer, and carries out what the engine says. What is to be
     /// sent out of the buffer waits for a flush.
-    pub(super) fn handle_client(self: &Rc<Self>, packet: &[u8], client: Client, now: Instant, buffer: &[u8]) {
+    pub(super) fn handle_client(
+        self: &Rc<Self>,
+        packet: &[u8],
+        client: Client,
+        now: Instant,
+        buffer: Buffer<'_>,
+    ) {
         let reply = &mut **self.reply.borrow_mut();
         let output = self.server.borrow_mut().handle_client(packet, client, now, reply);
         match output {
@@ -229,15 +236,15 @@ impl<N: Network> Worker<N> {
         from: SocketAddr,
         relay: RelayId,
         now: Instant,
-        buffer: &[u8],
+        buffer: Buffer<'_>,
     ) {
         let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
         let Some(to) = delivered else { return };
         let datagram = !to.client.tuple.transport.is_stream();
-        match range_of(to.frame.data(), buffer).filter(|_| datagram) {
-            Some(range) => {
+        match buffer.part(to.frame.data()).filter(|_| datagram) {
+            Some(part) => {
                 let from = self.source(&to.client);
-                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, range);
+                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, part);
             }
             None => self.send_to_client(&to.client, to.frame.slices()),
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     IcmpError,
-    net::socket::{RecvBatch, SLOTS, Train},
+    net::batch::{RecvBatch, SLOTS, Train},
 };
 
 /// Places for what comes with datagrams, used again for each call.
@@ -55,7 +55,7 @@ impl Receiver {
         headers.clear();
         let places = names.iter_mut().zip(controls.iter_mut()).zip(parts.iter_mut());
         for (((name, control), part), slot) in places.zip(batch.vacant()).take(most) {
-            *part = sys::room(slot);
+            *part = sys::room(slot.room());
             headers.push(Header::new(Message {
                 name,
                 name_len: sys::NAME_LEN,
@@ -76,7 +76,7 @@ impl Receiver {
             let stride = said.stride.unwrap_or(len).max(1);
             // A sender of another family than IP cannot be on a UDP socket.
             let from = address(name).unwrap_or_else(|| SocketAddr::from(([0; 4], 0)));
-            batch.push(Train { from, to: said.own, len, stride });
+            batch.push(Train { from, to: said.own, start: 0, len, stride, token: 0 });
             // Nothing is said as long as nothing was dropped; what came later knows of more.
             dropped = said.dropped.or(dropped);
         }
