@@ -154,9 +154,22 @@ impl RecvBatch {
         &mut self,
         recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     ) -> io::Result<()> {
+        self.receive_for(0, recv)
+    }
+
+    /// Receives one packet of the socket that the network was asked to [deliver](super::DatagramSocket::deliver) for
+    /// by this token, as [`receive`](Self::receive) does.
+    ///
+    /// # Errors
+    /// What `recv` returns; the batch is then as it was.
+    pub fn receive_for(
+        &mut self,
+        token: usize,
+        recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
+    ) -> io::Result<()> {
         let Some(slot) = self.slots.get_mut(self.trains.len()) else { return Ok(()) };
         let (len, from) = recv(&mut slot.room()[..SLOT])?;
-        self.trains.push(Train { from, to: None, start: 0, len: len.min(SLOT), stride: SLOT, token: 0 });
+        self.trains.push(Train { from, to: None, start: 0, len: len.min(SLOT), stride: SLOT, token });
         Ok(())
     }
 

@@ -38,7 +38,8 @@ impl<N: Network> Worker<N> {
 
     fn start_relay(self: &Rc<Self>, id: RelayId, socket: N::Socket) {
         let socket = Rc::new(socket);
-        let task = tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
+        let read = || tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
+        let task = (!socket.deliver(id.index())).then(read);
         let mut relays = self.relays.borrow_mut();
         if relays.len() <= id.index() {
             relays.resize_with(id.index() + 1, || None);

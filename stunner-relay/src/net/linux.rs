@@ -13,7 +13,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     batch::{RecvBatch, SLOTS},
-    socket::{Datagram, DatagramSocket, Network, Ready},
+    socket::{Datagram, DatagramSocket, Network, Ready, Volley},
     tokio_network::TokioNetwork,
 };
 use crate::IcmpError;
@@ -22,6 +22,7 @@ mod control;
 mod features;
 mod limit;
 mod receive;
+mod ring;
 mod send;
 mod sys;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests;
 pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
+use ring::{Registered, Rings};
 use send::Sender;
 
 /// Linux's sockets, and tokio's clock.
@@ -47,13 +49,14 @@ struct Shared {
     sender: RefCell<Sender>,
     /// Whether the kernel cuts what is sent as one; it has not refused yet.
     cuts: Cell<bool>,
+    /// What relayed transport addresses are received and sent by, where the kernel lets us.
+    rings: Option<Rings>,
 }
 
 /// A UDP socket of one worker.
 #[derive(Debug)]
 pub struct LinuxSocket {
-    /// Watched for what comes and not for room to send: the kernel would tell of that behind every datagram sent.
-    socket: AsyncFd<StdUdpSocket>,
+    socket: Watched,
     shared: Rc<Shared>,
     /// How many messages the next call asks for: each costs a little, whether it comes or not.
     ask: Cell<usize>,
@@ -63,17 +66,38 @@ pub struct LinuxSocket {
     dropped: Cell<u64>,
 }
 
+/// How it is known that there is something to receive.
+#[derive(Debug)]
+enum Watched {
+    /// By epoll. It is watched for what comes and not for room to send: the kernel would tell of that behind every
+    /// datagram sent.
+    Polled(AsyncFd<StdUdpSocket>),
+    /// By the rings, once they were asked.
+    Delivered(StdUdpSocket, Cell<Option<Registered>>),
+}
+
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
 const FEW: usize = 4;
 
 impl Default for LinuxNetwork {
     fn default() -> Self {
-        let (receiver, sender) = (RefCell::default(), RefCell::default());
-        Self { shared: Rc::new(Shared { receiver, sender, cuts: Cell::new(true) }) }
+        let rings = Rings::new().inspect_err(|error| tracing::info!(%error, "io_uring is not used"));
+        Self::with(rings.ok())
     }
 }
 
 impl LinuxNetwork {
+    /// Does without io_uring, also where there is one.
+    #[must_use]
+    pub fn without_io_uring() -> Self {
+        Self::with(None)
+    }
+
+    fn with(rings: Option<Rings>) -> Self {
+        let (receiver, sender) = (RefCell::default(), RefCell::default());
+        Self { shared: Rc::new(Shared { receiver, sender, cuts: Cell::new(true), rings }) }
+    }
+
     /// A listener's socket. What it is asked for and the kernel does not know is left out.
     pub(super) fn listener(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
         let everywhere = socket.local_addr()?.ip().is_unspecified();
@@ -83,15 +107,15 @@ impl LinuxNetwork {
         if everywhere && !sys::tell_destination(&socket) {
             tracing::debug!("the kernel does not tell where datagrams went to");
         }
-        self.socket(socket, SLOTS)
+        self.socket(Watched::Polled(sys::watch(socket)?), SLOTS)
     }
 
-    fn socket(&self, socket: StdUdpSocket, few: usize) -> io::Result<LinuxSocket> {
-        if !sys::tell_dropped(&socket) {
+    fn socket(&self, socket: Watched, few: usize) -> io::Result<LinuxSocket> {
+        if !sys::tell_dropped(socket.get_ref()) {
             tracing::debug!("the kernel does not tell how many datagrams it drops");
         }
         Ok(LinuxSocket {
-            socket: sys::watch(socket)?,
+            socket,
             shared: self.shared.clone(),
             ask: Cell::new(few),
             few,
@@ -115,7 +139,35 @@ impl Network for LinuxNetwork {
             tracing::debug!("the kernel does not tell of ICMP errors");
         }
         sys::fragment(&bound, true);
-        self.socket(bound, FEW)
+        let watched = match self.shared.rings {
+            Some(_) => Watched::Delivered(bound, Cell::new(None)),
+            None => Watched::Polled(sys::watch(bound)?),
+        };
+        self.socket(watched, FEW)
+    }
+
+    async fn arrived(&self) -> io::Result<()> {
+        match &self.shared.rings {
+            Some(rings) => rings.arrived().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn receive(&self, batch: &mut RecvBatch, errors: &mut Vec<usize>) {
+        if let Some(rings) = &self.shared.rings {
+            rings.receive(batch, errors);
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.shared.rings.as_ref().map_or(0, Rings::dropped)
+    }
+
+    fn send(&self, volleys: &[Volley<'_, LinuxSocket>]) {
+        match &self.shared.rings {
+            Some(rings) => rings.send(volleys),
+            None => volleys.iter().for_each(|volley| volley.socket.send_all(volley.datagrams)),
+        }
     }
 
     fn now(&self) -> Instant {
@@ -123,9 +175,48 @@ impl Network for LinuxNetwork {
     }
 }
 
+impl Watched {
+    fn get_ref(&self) -> &StdUdpSocket {
+        match self {
+            Self::Polled(socket) => socket.get_ref(),
+            Self::Delivered(socket, _) => socket,
+        }
+    }
+
+    /// Does what can be done without waiting; where it says that nothing is left, epoll must tell anew.
+    fn try_io<T>(&self, interest: Interest, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Self::Polled(socket) => socket.try_io(interest, |_| act()),
+            Self::Delivered(..) => act(),
+        }
+    }
+}
+
+impl Drop for LinuxSocket {
+    fn drop(&mut self) {
+        if let (Some(rings), Some(registered)) = (&self.shared.rings, self.registered()) {
+            rings.forget(registered);
+        }
+    }
+}
+
 impl LinuxSocket {
     fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.socket.get_ref().as_raw_fd()
+    }
+
+    fn registered(&self) -> Option<Registered> {
+        match &self.socket {
+            Watched::Polled(_) => None,
+            Watched::Delivered(_, registered) => registered.get(),
+        }
+    }
+
+    /// An error was found that is about a datagram sent before: it has to be looked for what else the kernel says.
+    fn tell_error(&self) {
+        if let (Some(rings), Some(registered)) = (&self.shared.rings, self.registered()) {
+            rings.tell_error(registered);
+        }
     }
 
     /// Takes in the kernel's running total, which has 32 bits only and begins again at 0 behind them.
@@ -146,14 +237,27 @@ impl DatagramSocket for LinuxSocket {
         self.socket.get_ref().local_addr()
     }
 
+    /// Never, for a relayed transport address that io_uring [delivers](Self::deliver) for.
     async fn ready(&self) -> io::Result<Ready> {
-        let ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await?.ready();
+        let Watched::Polled(socket) = &self.socket else { return std::future::pending().await };
+        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?.ready();
         Ok(Ready { data: ready.is_readable(), error: ready.is_error() })
+    }
+
+    fn deliver(&self, token: usize) -> bool {
+        let (Watched::Delivered(_, registered), Some(rings)) = (&self.socket, &self.shared.rings) else {
+            return false;
+        };
+        if let Some(before) = registered.take() {
+            rings.forget(before);
+        }
+        registered.set(Some(rings.register(self.fd(), token)));
+        true
     }
 
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()> {
         let mut received = 0;
-        let result = self.socket.try_io(Interest::READABLE, |_| {
+        let result = self.socket.try_io(Interest::READABLE, || {
             let asked = self.ask.get().min(batch.vacant().len());
             let brought = self.shared.receiver.borrow_mut().receive(self.fd(), batch, asked)?;
             received = brought.messages;
@@ -174,7 +278,7 @@ impl DatagramSocket for LinuxSocket {
 
     fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {
         loop {
-            let taken = self.socket.try_io(Interest::ERROR, |_| receive::take_error(self.fd()));
+            let taken = self.socket.try_io(Interest::ERROR, || receive::take_error(self.fd()));
             match taken {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Ok(None) => {}
@@ -186,7 +290,15 @@ impl DatagramSocket for LinuxSocket {
     fn try_send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
         match self.send(datagrams) {
             // It is about a datagram that was sent before, and comes again as an error of its own.
-            Err(error) if send::is_of_another(&error) => self.send(datagrams),
+            Err(error) if send::is_of_another(&error) => {
+                self.tell_error();
+                self.send(datagrams)
+            }
+            // The kernel stopped at an error that it does not tell, and which is then told nowhere else.
+            Ok(sent) if sent < datagrams.len() => {
+                self.tell_error();
+                Ok(sent)
+            }
             result => result,
         }
     }
@@ -204,9 +316,9 @@ impl LinuxSocket {
     /// Sets the DF bit for what is sent meanwhile. It is a property of sockets and not of datagrams; few clients ask for
     /// it.
     fn unfragmented<T>(&self, send: impl FnOnce() -> T) -> T {
-        sys::fragment(&self.socket, false);
+        sys::fragment(self.socket.get_ref(), false);
         let sent = send();
-        sys::fragment(&self.socket, true);
+        sys::fragment(self.socket.get_ref(), true);
         sent
     }
 

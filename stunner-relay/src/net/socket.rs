@@ -21,6 +21,13 @@ pub trait DatagramSocket: 'static {
     /// Waits until there may be something to receive.
     fn ready(&self) -> impl Future<Output = io::Result<Ready>>;
 
+    /// Asks the [network](Network::arrived) to tell what comes to this socket, as `token`'s. Where it does not, which is what
+    /// `false` says, each socket is waited for by itself.
+    fn deliver(&self, token: usize) -> bool {
+        let _ = token;
+        false
+    }
+
     /// Receives what is there, as far as the batch has room.
     ///
     /// # Errors
@@ -89,6 +96,24 @@ pub trait Network: 'static {
     /// # Errors
     /// What the operating system says.
     fn attach(&self, bound: Self::Bound) -> io::Result<Self::Socket>;
+
+    /// Waits until there may be something to [receive](Self::receive) for sockets that it [delivers](DatagramSocket::deliver)
+    /// for.
+    fn arrived(&self) -> impl Future<Output = io::Result<()>> {
+        std::future::pending()
+    }
+
+    /// Receives what came to sockets that it delivers for, as far as the batch has room, by
+    /// [`RecvBatch::receive_for`]. Adds to `errors` the tokens of sockets that have [errors](DatagramSocket::try_recv_error)
+    /// to tell.
+    fn receive(&self, batch: &mut RecvBatch, errors: &mut Vec<usize>) {
+        let _ = (batch, errors);
+    }
+
+    /// How many datagrams the operating system dropped of all sockets that it delivers for, or did.
+    fn dropped(&self) -> u64 {
+        0
+    }
 
     /// Sends what leaves by several sockets, and drops what the operating system does not take.
     fn send(&self, volleys: &[Volley<'_, Self::Socket>]) {

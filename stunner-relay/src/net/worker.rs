@@ -62,7 +62,8 @@ pub(super) type SharedReservations<N> = Arc<Mutex<Reservations<<N as Network>::B
 pub(super) struct Relay<S> {
     pub(super) id: RelayId,
     pub(super) socket: Rc<S>,
-    pub(super) task: AbortHandle,
+    /// What reads it, where the network does not tell what comes to it.
+    pub(super) task: Option<AbortHandle>,
 }
 
 /// What a worker is made of.
@@ -111,6 +112,7 @@ impl<N: Network> Worker<N> {
                 tokio::task::spawn_local(Self::listen(self.clone(), ListenerId(index), socket));
             }
         }
+        tokio::task::spawn_local(Self::arrivals(self.clone()));
         tokio::task::spawn_local(Self::send(self.clone()));
         tokio::task::spawn_local(Self::watch(self.clone()));
     }
@@ -160,6 +162,35 @@ impl<N: Network> Worker<N> {
             }
             self.flush_soon(&mut batch);
         }
+    }
+
+    /// Reads all relayed transport addresses that the network delivers for.
+    async fn arrivals(self: Rc<Self>) {
+        let (mut dropped, mut errors) = (0, Vec::new());
+        while self.network.arrived().await.is_ok() {
+            let mut batch = self.batch.borrow_mut();
+            self.make_room(&mut batch);
+            let place = batch.taken();
+            self.network.receive(&mut batch, &mut errors);
+            self.count_dropped(&mut dropped, self.network.dropped());
+            let now = self.network.now();
+            for token in errors.drain(..) {
+                if let Some((id, socket)) = self.relay_at(token) {
+                    self.take_errors(id, &*socket, now);
+                }
+            }
+            for Arrival { packet: Packet { data, from, .. }, token, buffer } in batch.arrivals(place) {
+                let relay = self.relays.borrow().get(token).and_then(|found| Some(found.as_ref()?.id));
+                if let Some(id) = relay {
+                    self.handle_peer(data, self.advertised(from), id, now, buffer);
+                }
+            }
+            self.flush_soon(&mut batch);
+        }
+    }
+
+    fn relay_at(&self, index: usize) -> Option<(RelayId, Rc<N::Socket>)> {
+        self.relays.borrow().get(index)?.as_ref().map(|found| (found.id, found.socket.clone()))
     }
 
     /// Adds what the operating system dropped of a socket since `before`, so that it stays counted when the socket is gone.
@@ -278,7 +309,7 @@ impl<N: Network> Worker<N> {
         let mut relays = self.relays.borrow_mut();
         let Some(slot) = relays.get_mut(relay.index()) else { return };
         if let Some(freed) = slot.take_if(|found| found.id == relay) {
-            freed.task.abort();
+            freed.task.iter().for_each(AbortHandle::abort);
             if let Ok(address) = freed.socket.local_addr() {
                 self.ports.borrow_mut().release(address, now);
             }

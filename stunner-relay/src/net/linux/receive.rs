@@ -109,7 +109,7 @@ pub(super) fn take_error(fd: RawFd) -> io::Result<Option<(IcmpError, SocketAddr)
 }
 
 /// The address that the kernel wrote.
-fn address(Name(bytes): &Name) -> Option<SocketAddr> {
+pub(super) fn address(Name(bytes): &Name) -> Option<SocketAddr> {
     let (family, rest) = bytes.split_first_chunk::<2>()?;
     let (port, rest) = rest.split_first_chunk::<2>()?;
     let port = u16::from_be_bytes(*port);

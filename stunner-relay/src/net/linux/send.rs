@@ -136,7 +136,7 @@ pub(super) fn is_of_another(error: &io::Error) -> bool {
 }
 
 /// Writes an address as the kernel reads it, and returns its length.
-fn write(address: SocketAddr, Name(bytes): &mut Name) -> u32 {
+pub(super) fn write(address: SocketAddr, Name(bytes): &mut Name) -> u32 {
     bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
     match address {
         SocketAddr::V4(address) => {

@@ -73,6 +73,15 @@ impl Header {
     }
 }
 
+/// How much room there is for a name and for control messages, for a call that finds places for them by itself.
+pub(super) const fn shape(name_len: usize, control_len: usize) -> msghdr {
+    // SAFETY: all fields of `msghdr` are integers and pointers, of which zero and null are values.
+    let mut header: msghdr = unsafe { std::mem::zeroed() };
+    header.msg_namelen = name_len as u32;
+    header.msg_controllen = control_len as _;
+    header
+}
+
 /// A part of a message.
 pub(super) const fn part(bytes: &[u8]) -> iovec {
     iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }

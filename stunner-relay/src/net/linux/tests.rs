@@ -196,7 +196,7 @@ fn relay() -> (LinuxSocket, StdUdpSocket) {
 async fn xlt_04_and_05_datagrams_may_be_cut_on_their_way_unless_it_was_asked_for() {
     let (relay, peer) = relay();
     let to = peer.local_addr().expect("an address");
-    assert!(sys::may_fragment(&relay.socket));
+    assert!(sys::may_fragment(relay.socket.get_ref()));
 
     for dont_fragment in [false, true, false] {
         let parts = [&b"data"[..], &[], &[]].map(IoSlice::new);
@@ -204,7 +204,7 @@ async fn xlt_04_and_05_datagrams_may_be_cut_on_their_way_unless_it_was_asked_for
             relay.try_send(&[Datagram { to, from: None, dont_fragment, parts }]).expect("it is sent"),
             1
         );
-        assert!(sys::may_fragment(&relay.socket));
+        assert!(sys::may_fragment(relay.socket.get_ref()));
     }
 }
 
@@ -212,8 +212,8 @@ async fn xlt_04_and_05_datagrams_may_be_cut_on_their_way_unless_it_was_asked_for
 async fn xlt_03_where_it_was_asked_for_a_datagram_has_the_df_bit() {
     let (relay, _) = relay();
 
-    assert!(!relay.unfragmented(|| sys::may_fragment(&relay.socket)));
-    assert!(sys::may_fragment(&relay.socket));
+    assert!(!relay.unfragmented(|| sys::may_fragment(relay.socket.get_ref())));
+    assert!(sys::may_fragment(relay.socket.get_ref()));
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn xlt_08_time_to_live_and_hop_limit_are_the_systems_whatever_was_sent() {
     let parts = [&b"data"[..], &[], &[]].map(IoSlice::new);
     let to = peer.local_addr().expect("an address");
     relay.try_send(&[Datagram { to, from: None, dont_fragment: true, parts }]).expect("it is sent");
-    let ours = SockRef::from(&relay.socket).ttl_v4().expect("a time to live");
+    let ours = SockRef::from(relay.socket.get_ref()).ttl_v4().expect("a time to live");
     assert_eq!(ours, SockRef::from(&socket()).ttl_v4().expect("a time to live"));
 
     let network = LinuxNetwork::default();
@@ -230,7 +230,7 @@ async fn xlt_08_time_to_live_and_hop_limit_are_the_systems_whatever_was_sent() {
     // Where there is no IPv6 nothing is relayed by it.
     let (Ok(bound), Ok(fresh)) = (network.bind_relay(six.into()), StdUdpSocket::bind(six)) else { return };
     let relay = network.attach(bound).expect("a socket");
-    let ours = SockRef::from(&relay.socket).unicast_hops_v6().expect("a hop limit");
+    let ours = SockRef::from(relay.socket.get_ref()).unicast_hops_v6().expect("a hop limit");
     assert_eq!(ours, SockRef::from(&fresh).unicast_hops_v6().expect("a hop limit"));
 }
 

@@ -1,0 +1,192 @@
+//! io_uring for relayed transport addresses: what comes to many sockets is received in one call, and what leaves by many
+//! is sent in one.
+//!
+//! A listener has no use for it: all packets of a turn are its own there, and `recvmmsg` and `sendmmsg` cost as little.
+#![expect(unsafe_code, reason = "a file descriptor is watched that somebody else owns")]
+
+use std::{
+    cell::{OnceCell, RefCell},
+    io,
+    net::{Ipv4Addr, UdpSocket},
+    os::fd::{AsRawFd, RawFd},
+};
+
+use arrayvec::ArrayVec;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::{
+    LinuxSocket,
+    send::{is_of_another, is_refusal},
+};
+use crate::net::{
+    batch::RecvBatch,
+    outbox::MAX_SENT,
+    socket::{Datagram, DatagramSocket, Volley},
+};
+
+mod buffers;
+mod receive;
+mod send;
+
+use receive::ReceiveRing;
+use send::{Outgoing, SendRing};
+
+/// What a worker has of the kernel: a ring to send by, and one to receive by.
+#[derive(Debug)]
+pub(super) struct Rings {
+    /// Made when it is waited for, since that needs a runtime. Dropped before the ring is.
+    watch: OnceCell<AsyncFd<RawFd>>,
+    receive: RefCell<ReceiveRing>,
+    /// Gone, when the kernel did not take what it was given.
+    send: RefCell<Option<SendRing>>,
+}
+
+/// A socket that the rings know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registered {
+    /// Among the files of the ring for sending; sockets beyond its table are named by their descriptors.
+    file: Option<u32>,
+    /// Among the deliveries of the ring for receiving.
+    delivery: usize,
+}
+
+impl Rings {
+    /// Rings that were seen to work: a kernel, or a container, may refuse any part of it.
+    ///
+    /// # Errors
+    /// What was refused.
+    pub(super) fn new() -> io::Result<Self> {
+        let rings = Self {
+            watch: OnceCell::new(),
+            receive: RefCell::new(ReceiveRing::new()?),
+            send: RefCell::new(Some(SendRing::new()?)),
+        };
+        rings.try_out()?;
+        Ok(rings)
+    }
+
+    /// Sends a datagram by the one and receives it by the other.
+    fn try_out(&self) -> io::Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_nonblocking(true)?;
+        let (fd, to) = (socket.as_raw_fd(), socket.local_addr()?);
+        let registered = self.register(fd, 0);
+        let parts = [b"datagram", &[][..], &[]].map(io::IoSlice::new);
+        let datagram = Datagram { to, from: None, dont_fragment: false, parts };
+        if let Some(ring) = &mut *self.send.borrow_mut()
+            && let Some(&(_, error)) = ring.send(&[(fd, registered.file, datagram)])?.first()
+        {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        let mut batch = RecvBatch::default();
+        self.receive(&mut batch, &mut Vec::new());
+        self.forget(registered);
+        let came = batch.packets().any(|packet| packet.data == b"datagram" && packet.from == to);
+        if came { Ok(()) } else { Err(io::Error::other("a datagram did not come back")) }
+    }
+
+    /// Lets the rings know a socket; what comes to it is told as `token`'s.
+    pub(super) fn register(&self, fd: RawFd, token: usize) -> Registered {
+        let file = self.send.borrow_mut().as_mut().and_then(|ring| ring.register(fd));
+        Registered { file, delivery: self.receive.borrow_mut().deliver(fd, token) }
+    }
+
+    /// Ends what [`register`](Self::register) began. The socket is the caller's alone from then on.
+    pub(super) fn forget(&self, registered: Registered) {
+        if let (Some(file), Some(ring)) = (registered.file, &mut *self.send.borrow_mut()) {
+            ring.forget(file);
+        }
+        self.receive.borrow_mut().forget(registered.delivery);
+    }
+
+    /// Has it looked after errors of this socket, of which sending has found one.
+    pub(super) fn tell_error(&self, registered: Registered) {
+        self.receive.borrow_mut().tell_error(registered.delivery);
+    }
+
+    /// Waits until there may be something to receive.
+    pub(super) async fn arrived(&self) -> io::Result<()> {
+        if self.receive.borrow_mut().has_more() {
+            // There are other tasks.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let watch = match self.watch.get() {
+            Some(watch) => watch,
+            None => {
+                let fd = self.receive.borrow().as_raw_fd();
+                // SAFETY: the descriptor is the ring's, which keeps it open for as long as it lives: longer than this.
+                let made = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+                self.watch.get_or_init(|| made)
+            }
+        };
+        // What comes from now on is told anew.
+        watch.readable().await?.clear_ready();
+        Ok(())
+    }
+
+    /// Receives what is there, as far as the batch has room, and names the sockets that have errors.
+    pub(super) fn receive(&self, batch: &mut RecvBatch, errors: &mut Vec<usize>) {
+        self.receive.borrow_mut().receive(batch, errors);
+    }
+
+    /// Sends what leaves by many sockets, one datagram by each, in one call. What is else among it is sent by its socket.
+    pub(super) fn send(&self, volleys: &[Volley<'_, LinuxSocket>]) {
+        for volleys in volleys.chunks(MAX_SENT) {
+            let mut together = ArrayVec::<Outgoing<'_>, MAX_SENT>::new();
+            let mut whose = ArrayVec::<_, MAX_SENT>::new();
+            for volley in volleys {
+                match (volley.datagrams, volley.socket.registered()) {
+                    ([datagram], Some(known)) if is_plain(datagram) => {
+                        together.push((volley.socket.fd(), known.file, *datagram));
+                        whose.push(volley);
+                    }
+                    _ => volley.socket.send_all(volley.datagrams),
+                }
+            }
+            self.send_together(&together, &whose);
+        }
+    }
+
+    fn send_together(&self, together: &[Outgoing<'_>], whose: &[&Volley<'_, LinuxSocket>]) {
+        let mut ring = self.send.borrow_mut();
+        let sent = match &mut *ring {
+            Some(ring) if together.len() > 1 => ring.send(together),
+            _ => return whose.iter().for_each(|volley| volley.socket.send_all(volley.datagrams)),
+        };
+        let is_broken = match sent {
+            Ok(failed) => failed.iter().fold(false, |broken, &(index, error)| {
+                broken | whose.get(index).is_some_and(|volley| is_ring_to_blame(volley, error))
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "io_uring does not work");
+                true
+            }
+        };
+        if is_broken {
+            tracing::warn!("nothing is sent by io_uring from now on");
+            *ring = None;
+        }
+    }
+
+    /// How many datagrams the kernel dropped because a socket was full.
+    pub(super) fn dropped(&self) -> u64 {
+        self.receive.borrow().dropped()
+    }
+}
+
+/// Whether a datagram can be sent as it is, without anything beside it.
+fn is_plain(datagram: &Datagram<'_>) -> bool {
+    let filled = datagram.parts.iter().filter(|part| !part.is_empty()).count();
+    datagram.from.is_none() && !datagram.dont_fragment && filled <= 1
+}
+
+/// Sends again what the ring did not, where that makes sense. If it can be sent that way only, the ring is to blame.
+fn is_ring_to_blame(volley: &Volley<'_, LinuxSocket>, error: i32) -> bool {
+    let error = io::Error::from_raw_os_error(error);
+    if is_of_another(&error) {
+        volley.socket.tell_error();
+        volley.socket.send_all(volley.datagrams);
+    }
+    is_refusal(&error) && volley.socket.try_send(volley.datagrams).is_ok()
+}
