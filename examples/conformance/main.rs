@@ -52,11 +52,14 @@ const THREADS: usize = 48;
 #[derive(Parser)]
 struct Options {
     /// The server and who asks: turn://user:pass@host:port
-    #[arg(required_unless_present = "own")]
+    #[arg(required_unless_present_any = ["own", "portable"])]
     server: Option<String>,
     /// Starts a server of this repository and looks at that
     #[arg(long, conflicts_with = "server")]
     own: bool,
+    /// That server uses the sockets that every system has, on Linux too
+    #[arg(long, requires = "own", conflicts_with = "server")]
+    portable: bool,
     /// The realm that the server must name
     #[arg(long)]
     realm: Option<String>,
@@ -107,7 +110,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         }
         None => {
             let users = [user("user:pass")?, user("other:secret")?];
-            let (server, address) = own::start(&users)?;
+            let (server, address) = own::start(&users, options.portable)?;
             (users[0].clone(), address, Some((server, users)))
         }
     };
@@ -155,6 +158,7 @@ fn world(options: &Options, user: User, other: Option<User>, server: SocketAddr)
     World {
         server,
         own: options.own,
+        portable: options.own && (options.portable || !cfg!(target_os = "linux")),
         tcp: options.tcp,
         realm: options.realm.clone(),
         user,
@@ -225,7 +229,10 @@ fn nth(checks: &[Check], index: usize) -> Option<(usize, &Check)> {
 
 #[cfg(test)]
 mod tests {
+    use stunner_relay::net::TurnServer;
+
     use super::*;
+    use crate::message::Draft;
 
     #[test]
     fn no_id_is_checked_twice() {
@@ -243,10 +250,65 @@ mod tests {
     }
 
     #[test]
+    fn portable_alone_asks_for_own() {
+        let error = options(&["--portable"]).err();
+
+        assert!(error.is_some_and(|error| error.contains("--own") && !error.contains("<SERVER>")));
+    }
+
+    #[test]
+    fn the_sockets_of_another_server_cannot_be_chosen() {
+        let error = options(&["--portable", "turn://user:pass@192.0.2.1:3478"]).err();
+
+        assert!(error.is_some_and(|error| error.contains("'--portable' cannot be used with '[SERVER]'")));
+    }
+
+    #[test]
+    fn the_own_server_has_the_sockets_that_were_asked_for() {
+        let offered = [&["--own"][..], &["--own", "--portable"]].map(|words| {
+            let (_server, world) = own_server(words);
+            offers_dont_fragment(&world)
+        });
+
+        assert_eq!(offered, [cfg!(target_os = "linux"), false]);
+    }
+
+    #[test]
+    fn servers_with_other_settings_have_the_sockets_of_the_own_one() {
+        let offered = [&["--own"][..], &["--own", "--portable"]].map(|words| {
+            let (_server, world) = own_server(words);
+            let further = own::with(&world, "", |builder| builder).unwrap();
+            offers_dont_fragment(&further)
+        });
+
+        assert_eq!(offered, [cfg!(target_os = "linux"), false]);
+    }
+
+    #[test]
     fn only_takes_groups_and_ids() {
         let only = ["MOB".to_owned(), "ALC-06".to_owned()];
 
         assert!(checks(&only).iter().all(|(id, ..)| *id == "ALC-06" || id.starts_with("MOB-")));
         assert!(checks(&only).len() > 1);
+    }
+
+    fn options(words: &[&str]) -> Result<Options, String> {
+        let words = ["conformance"].iter().chain(words);
+        Options::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    /// The own server, and what is known before it is looked at.
+    fn own_server(words: &[&str]) -> (TurnServer, World) {
+        let options = options(words).unwrap();
+        let users = ["user:pass", "other:secret"].map(|text| user(text).unwrap());
+        let (server, address) = own::start(&users, options.portable).unwrap();
+        let [user, other] = users;
+        (server, world(&options, user, Some(other), address))
+    }
+
+    /// DONT-FRAGMENT is for Linux's sockets alone, which is how a client tells the two apart.
+    fn offers_dont_fragment(world: &World) -> bool {
+        let allocate = Draft::allocate().raw(0x001A, &[]);
+        world.client().unwrap().success(&allocate).is_ok()
     }
 }

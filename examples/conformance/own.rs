@@ -51,9 +51,9 @@ impl Authenticator for Users {
 }
 
 /// Starts the server that is looked at, on a free port of 127.0.0.1, over UDP and TCP, with all that it can do.
-pub(crate) fn start(users: &[User; 2]) -> Result<(TurnServer, SocketAddr), Box<dyn Error>> {
+pub(crate) fn start(users: &[User; 2], portable: bool) -> Result<(TurnServer, SocketAddr), Box<dyn Error>> {
     let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let started = listen(users, &both, |builder| {
+    let started = listen(users, &both, portable, |builder| {
         let oauth = OAuth::new(SERVER_NAME, SystemClock).key(KEY_ID, KEY);
         let builder = builder.software("stunner").mobility().oauth(oauth);
         if is_here(SECOND) { builder.behaviour_discovery((SECOND, 0).into()) } else { builder }
@@ -100,7 +100,8 @@ pub(crate) fn with_families(
 ) -> Outcome<Own> {
     let Some(other) = w.other.as_ref().filter(|_| w.own) else { return skip(format!("needs {what}")) };
     let one = NonZeroUsize::MIN;
-    match listen(&[w.user.clone(), other.clone()], relays, |builder| change(builder.workers(one))) {
+    let users = [w.user.clone(), other.clone()];
+    match listen(&users, relays, w.portable, |builder| change(builder.workers(one))) {
         Ok((server, address)) => {
             let features = Features {
                 mobility: false,
@@ -119,6 +120,7 @@ pub(crate) fn with_families(
 fn listen(
     users: &[User; 2],
     relays: &[IpAddr],
+    portable: bool,
     change: impl Fn(TurnServerBuilder) -> TurnServerBuilder,
 ) -> Result<(TurnServer, SocketAddr), StartError> {
     let ranges = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().expect("a range"));
@@ -129,6 +131,7 @@ fn listen(
             TurnServer::builder().realm("example.com").authenticator(Users(users.to_vec())).policy(policy);
         let relays = relays.iter().filter(|&&ip| is_here(ip));
         let builder = relays.fold(builder, |builder, &ip| builder.relay_address(RelayAddress::bind(ip)));
+        let builder = if portable { builder.portable() } else { builder };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let builder = builder.listen(Listener::udp(address)).listen(Listener::tcp(address));
         tries -= 1;

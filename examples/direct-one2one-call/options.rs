@@ -43,6 +43,10 @@ pub(crate) struct Options {
     /// Do not show on the page who is online: callers must know the name
     #[arg(long)]
     pub(crate) hide_users: bool,
+    /// Let TURN use the sockets that every system has, on Linux too: slower; where the machine has several addresses, give
+    /// --turn-address for each
+    #[arg(long)]
+    pub(crate) portable: bool,
     #[command(flatten)]
     pub(crate) cluster: cluster::ClusterOptions,
 }
@@ -62,6 +66,7 @@ Environment:
   STUNNER_SHARED_SECRET_PREVIOUS accepted too, so that replicas which start after a change know what was given out before
   STUNNER_DURATION               how long credentials are good for, in seconds [default: 86400]
   STUNNER_MIN_PORT, STUNNER_MAX_PORT    relayed ports [default: 49152, 65535]
+  STUNNER_PORTABLE               1 is --portable
   STUNNER_RELAY_PEERS            --relay-peers, with commas between them
   STUNNER_ALTERNATE_SERVER       --alternate-server, with commas between them
   STUNNER_DRAIN_TIMEOUT          --drain-timeout
@@ -84,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) turn_address: Vec<std::net::IpAddr>,
     pub(crate) turn_port: u16,
     pub(crate) relay_ports: (u16, u16),
+    /// Whether TURN uses the sockets that every system has.
+    pub(crate) portable: bool,
     pub(crate) auth: Auth,
     /// What TURN accepts besides, and nobody is given any more.
     pub(crate) previous: Option<Auth>,
@@ -148,6 +155,7 @@ impl Settings {
                 number(environment, "STUNNER_MIN_PORT")?.unwrap_or(49_152),
                 number(environment, "STUNNER_MAX_PORT")?.unwrap_or(65_535),
             ),
+            portable: options.portable || environment.switch("STUNNER_PORTABLE").unwrap_or(false),
             previous: previous(&auth, environment),
             auth,
             environment: environment.clone(),

@@ -23,6 +23,7 @@ pub(crate) fn start(settings: &Settings, users: Users) -> Result<TurnServer, Str
         .authenticator(users)
         .relay_ports(first..=last)
         .wide_channels();
+    builder = if settings.portable { builder.portable() } else { builder };
     let addresses =
         if settings.turn_address.is_empty() { everywhere() } else { settings.turn_address.clone() };
     for ip in addresses {

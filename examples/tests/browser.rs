@@ -36,7 +36,7 @@ struct Pair<B> {
     browser: B,
     alice: Page,
     bob: Page,
-    _program: Program,
+    program: Program,
 }
 
 impl<B: Browser> Pair<B> {
@@ -54,7 +54,7 @@ impl<B: Browser> Pair<B> {
         browser.until(&bob, "window.call.state().registered").await;
         let alice = browser.open_after(script, &format!("{url}?name=alice&peer=bob&register=1")).await;
         browser.until(&alice, "window.call.state().registered").await;
-        Self { browser, alice, bob, _program: program }
+        Self { browser, alice, bob, program }
     }
 
     /// Waits until ten more pictures have come.
@@ -102,7 +102,8 @@ const PIXELS: &str = "(() => { const v = document.getElementById('videoOutput');
     c.width = 160; c.height = 120; const g = c.getContext('2d'); g.drawImage(v, 0, 0, 160, 120); \
     return g.getImageData(0, 0, 160, 120).data.reduce((a, b, i) => (a * 31 + b * (i % 7 + 1)) % 1000000007, 0); })()";
 
-async fn a_call_is_relayed_both_ways<B: Browser>(environment: &[(&str, &str)], protocol: &str) {
+/// The same pair has hung up afterwards.
+async fn a_call_is_relayed_both_ways<B: Browser>(environment: &[(&str, &str)], protocol: &str) -> Pair<B> {
     let pair = Pair::<B>::start(environment).await;
     pair.call().await;
 
@@ -137,11 +138,22 @@ async fn a_call_is_relayed_both_ways<B: Browser>(environment: &[(&str, &str)], p
         "(async () => {{ for (let i = 0; i < 100; i++) {{ if (await {gone}) return true; await new Promise(r => setTimeout(r, 100)); }} return false; }})()"
     );
     assert_eq!(pair.browser.value(&pair.alice, &none).await, Value::Bool(true), "allocations are left over");
+    pair
 }
 
 #[tokio::test]
 async fn chromium_calls_through_the_relay_over_udp() {
     a_call_is_relayed_both_ways::<Chromium>(&UDP, "udp").await;
+}
+
+#[tokio::test]
+async fn chromium_calls_through_portable_sockets_over_udp() {
+    let environment = [UDP[0], UDP[1], ("STUNNER_PORTABLE", "1")];
+
+    let pair = a_call_is_relayed_both_ways::<Chromium>(&environment, "udp").await;
+
+    let log = &pair.program.log;
+    assert!(log.contains("the network is the portable one"), "{log}");
 }
 
 #[tokio::test]

@@ -47,6 +47,14 @@ fn a_port_of_kubernetes_is_ignored_and_other_bad_ports_are_errors() {
 }
 
 #[test]
+fn sockets_are_portable_where_an_option_or_a_variable_says_so() {
+    let portable = |words, variables| settings(words, variables).unwrap().portable;
+
+    assert!(!portable(&[], &[]) && !portable(&[], &[("STUNNER_PORTABLE", "0")]));
+    assert!(portable(&["--portable"], &[]) && portable(&[], &[("STUNNER_PORTABLE", "1")]));
+}
+
+#[test]
 fn bad_options_say_what_is_wrong() {
     assert!(settings(&["--allow-peer", "10.0.0.0/40"], &[]).is_err());
     assert!(settings(&["--no-turn", "--no-signaling"], &[]).is_err());

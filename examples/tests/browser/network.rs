@@ -25,7 +25,7 @@ async fn a_call_needs_no_more_than_the_published_ports(environment: &[(&str, &st
     browser.until(&bob, "window.call.state().registered").await;
     let alice = browser.open(&format!("{url}?name=alice&peer=bob&register=1")).await;
     browser.until(&alice, "window.call.state().registered").await;
-    let pair = Pair { browser, alice, bob, _program: program };
+    let pair = Pair { browser, alice, bob, program };
 
     pair.call().await;
 

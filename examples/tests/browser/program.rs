@@ -12,6 +12,8 @@ pub(crate) struct Program {
     child: Child,
     pub(crate) url: String,
     pub(crate) turn_port: u16,
+    /// What it said before the address of its page.
+    pub(crate) log: String,
 }
 
 impl Program {
@@ -46,10 +48,14 @@ impl Program {
             .spawn()
             .expect("the example is built: cargo build --example direct-one2one-call");
         let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| line.trim().starts_with("https://").then(|| line.trim().to_owned()));
+        let mut log = String::new();
+        let url = lines.find_map(|line| {
+            log += &format!("{line}\n");
+            line.trim().starts_with("https://").then(|| line.trim().to_owned())
+        });
         // The rest is the log, which must go somewhere.
         std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
-        Self { child, url: url.expect("an address of the page"), turn_port: port }
+        Self { child, url: url.expect("an address of the page"), turn_port: port, log }
     }
 
     /// The address and the port of the page.

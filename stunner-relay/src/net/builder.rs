@@ -247,6 +247,10 @@ impl TurnServerBuilder {
     }
 
     /// Uses the sockets that every operating system has, a system call for each packet, on Linux too.
+    ///
+    /// They are not told of ICMP errors, and DONT-FRAGMENT is refused with 420. Nor do they know which address a packet came
+    /// to: what listens on 0.0.0.0 or :: answers from the address that the routing table picks, and a client that asked
+    /// another one drops the answer. A machine with several addresses needs a listener on each.
     pub fn portable(mut self) -> Self {
         self.portable = true;
         self
