@@ -16,6 +16,7 @@ use super::{
     Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer,
     announce::announce,
     files,
+    marks::Copied,
     ports::Ports,
     start::{Bound, Seed},
     worker::SharedReservations,
@@ -83,6 +84,7 @@ pub struct TurnServerBuilder {
     unauthenticated: bool,
     second: Option<SocketAddr>,
     portable: bool,
+    copied: Copied,
     max_added_latency: Option<Duration>,
     changes: Vec<Change>,
 }
@@ -104,6 +106,7 @@ impl Default for TurnServerBuilder {
             unauthenticated: false,
             second: None,
             portable: false,
+            copied: Copied::default(),
             max_added_latency: None,
             changes: Vec::new(),
         }
@@ -246,6 +249,22 @@ impl TurnServerBuilder {
         self
     }
 
+    /// Sends all packets as best effort and without ECN, whatever came in: the alternate behaviour of RFC 8656, section 14. By
+    /// default, on Linux, what is relayed from UDP to UDP keeps both, which lets clients choose what DSCP their packets leave
+    /// this network with.
+    pub fn best_effort(mut self) -> Self {
+        self.copied.traffic_class = false;
+        self
+    }
+
+    /// Takes one from the hop limit (TTL) of what is relayed from UDP to UDP, as a router does, and drops what has none left,
+    /// which ends whatever goes round between relays. It needs Linux. Off by default: no ICMP error tells who sent it, for
+    /// which a server would need privileges, and it costs something for each packet (docs/performance.md).
+    pub fn decrement_hop_limit(mut self) -> Self {
+        self.copied.hop_limit = true;
+        self
+    }
+
     /// Uses the sockets that every operating system has, a system call for each packet, on Linux too.
     pub fn portable(mut self) -> Self {
         self.portable = true;
@@ -285,6 +304,7 @@ impl TurnServerBuilder {
                 max_added_latency: self.max_added_latency,
                 index,
                 portable: self.portable,
+                copied: self.copied,
             };
             let phases = phases.clone();
             let thread = thread::Builder::new().name(format!("turn-{index}")).spawn(move || seed.run(phases));

@@ -12,6 +12,7 @@ use std::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
+    marks::{Copied, Marks},
     socket::{Datagram, DatagramSocket, Network, Ready, RecvBatch, SLOTS},
     tokio_network::TokioNetwork,
 };
@@ -29,7 +30,7 @@ mod tests;
 pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
-use send::Sender;
+use send::{Sender, Takes};
 
 /// Linux's sockets, and tokio's clock.
 ///
@@ -37,6 +38,7 @@ use send::Sender;
 #[derive(Clone, Debug)]
 pub struct LinuxNetwork {
     shared: Rc<Shared>,
+    copied: Copied,
 }
 
 /// What all sockets of a worker use, one at a time.
@@ -44,8 +46,7 @@ pub struct LinuxNetwork {
 struct Shared {
     receiver: RefCell<Receiver>,
     sender: RefCell<Sender>,
-    /// Whether the kernel cuts what is sent as one; it has not refused yet.
-    cuts: Cell<bool>,
+    takes: Cell<Takes>,
 }
 
 /// A UDP socket of one worker.
@@ -67,12 +68,17 @@ const FEW: usize = 4;
 
 impl Default for LinuxNetwork {
     fn default() -> Self {
-        let (receiver, sender) = (RefCell::default(), RefCell::default());
-        Self { shared: Rc::new(Shared { receiver, sender, cuts: Cell::new(true) }) }
+        Self::new(Copied::default())
     }
 }
 
 impl LinuxNetwork {
+    pub(super) fn new(copied: Copied) -> Self {
+        let (receiver, sender) = (RefCell::default(), RefCell::default());
+        let takes = Cell::new(Takes { trains: true, marks: true });
+        Self { shared: Rc::new(Shared { receiver, sender, takes }), copied }
+    }
+
     /// A listener's socket. What it is asked for and the kernel does not know is left out.
     pub(super) fn listener(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
         let everywhere = socket.local_addr()?.ip().is_unspecified();
@@ -88,6 +94,12 @@ impl LinuxNetwork {
     fn socket(&self, socket: StdUdpSocket, few: usize) -> io::Result<LinuxSocket> {
         if !sys::tell_dropped(&socket) {
             tracing::debug!("the kernel does not tell how many datagrams it drops");
+        }
+        if self.copied.traffic_class && !sys::tell_traffic_class(&socket) {
+            tracing::debug!("the kernel does not tell DSCP and ECN");
+        }
+        if self.copied.hop_limit && !sys::tell_hop_limit(&socket) {
+            tracing::debug!("the kernel does not tell hop limits");
         }
         Ok(LinuxSocket {
             socket: sys::watch(socket)?,
@@ -194,8 +206,8 @@ impl DatagramSocket for LinuxSocket {
 impl LinuxSocket {
     /// Sends those at the beginning that may be fragmented, or else those that may not.
     fn send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-        let whole = datagrams.first().is_some_and(|first| first.dont_fragment);
-        let alike = datagrams.iter().take_while(|datagram| datagram.dont_fragment == whole).count();
+        let whole = datagrams.first().is_some_and(|first| first.marks.dont_fragment);
+        let alike = datagrams.iter().take_while(|datagram| datagram.marks.dont_fragment == whole).count();
         let datagrams = &datagrams[..alike];
         if whole { self.unfragmented(|| self.send_alike(datagrams)) } else { self.send_alike(datagrams) }
     }
@@ -211,14 +223,32 @@ impl LinuxSocket {
 
     fn send_alike(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
         let mut sender = self.shared.sender.borrow_mut();
-        let cuts = self.shared.cuts.get();
-        match sender.send(self.fd(), datagrams, cuts) {
-            Err(error) if cuts && sender.has_trains() && send::is_refusal(&error) => {
-                tracing::info!(%error, "the kernel does not cut trains of datagrams: they are sent one by one");
-                self.shared.cuts.set(false);
-                sender.send(self.fd(), datagrams, false)
+        let takes = self.shared.takes.get();
+        let error = match sender.send(self.fd(), datagrams, takes) {
+            Err(error) => error,
+            sent => return sent,
+        };
+        let marked = takes.marks && datagrams.first().is_some_and(|first| has_messages(first.marks));
+        if marked && send::is_refusal_of_marks(&error) {
+            // The kernel has more reasons to say so: it is the marks if it takes the same without.
+            let unmarked = Takes { marks: false, ..takes };
+            if let Ok(sent) = sender.send(self.fd(), datagrams, unmarked) {
+                tracing::info!(%error, "the kernel takes no marks for datagrams: DSCP, ECN and hop limit are its own");
+                self.shared.takes.set(unmarked);
+                return Ok(sent);
             }
-            result => result,
         }
+        if takes.trains && sender.has_trains() && send::is_refusal(&error) {
+            tracing::info!(%error, "the kernel does not cut trains of datagrams: they are sent one by one");
+            let uncut = Takes { trains: false, ..takes };
+            self.shared.takes.set(uncut);
+            return sender.send(self.fd(), datagrams, uncut);
+        }
+        Err(error)
     }
+}
+
+/// Whether marks are such as control messages carry; the DF bit is the socket's.
+const fn has_messages(Marks { traffic_class, hop_limit, dont_fragment: _ }: Marks) -> bool {
+    traffic_class != 0 || hop_limit.is_some()
 }

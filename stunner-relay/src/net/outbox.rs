@@ -8,7 +8,7 @@ use std::{
 
 use arrayvec::ArrayVec;
 
-use super::socket::Datagram;
+use super::{marks::Marks, socket::Datagram};
 use crate::{Client, Frame, RelayId};
 
 /// What goes out in one call at most.
@@ -34,6 +34,7 @@ struct ToClient {
     head: [u8; HEAD],
     head_len: u8,
     padding: u8,
+    marks: Marks,
     data: Range<usize>,
     is_response: bool,
 }
@@ -43,7 +44,7 @@ struct ToPeer {
     relay: RelayId,
     to: SocketAddr,
     data: Range<usize>,
-    dont_fragment: bool,
+    marks: Marks,
 }
 
 /// Where in a buffer these bytes are; `None` when they are not part of it.
@@ -71,6 +72,7 @@ impl Outbox {
         from: Option<IpAddr>,
         frame: &Frame<'_>,
         data: Range<usize>,
+        marks: Marks,
     ) {
         let mut head = [0; HEAD];
         let len = frame.head().len();
@@ -82,6 +84,7 @@ impl Outbox {
             head,
             head_len: u8::try_from(len).unwrap_or_default(),
             padding: u8::try_from(frame.padding().len()).unwrap_or_default(),
+            marks,
             data,
             is_response: false,
         });
@@ -98,20 +101,15 @@ impl Outbox {
             head: [0; HEAD],
             head_len: 0,
             padding: 0,
+            marks: Marks::default(),
             data: start..self.responses.len(),
             is_response: true,
         });
     }
 
     /// Data for a peer, which are in the buffer at `data`.
-    pub(super) fn push_peer(
-        &mut self,
-        relay: RelayId,
-        to: SocketAddr,
-        data: Range<usize>,
-        dont_fragment: bool,
-    ) {
-        self.to_peers.push(ToPeer { relay, to, data, dont_fragment });
+    pub(super) fn push_peer(&mut self, relay: RelayId, to: SocketAddr, data: Range<usize>, marks: Marks) {
+        self.to_peers.push(ToPeer { relay, to, data, marks });
     }
 
     /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
@@ -150,7 +148,7 @@ impl ToClient {
         Datagram {
             to: self.to,
             from: self.from,
-            dont_fragment: false,
+            marks: self.marks,
             parts: [head, data, padding].map(IoSlice::new),
         }
     }
@@ -160,7 +158,7 @@ impl ToPeer {
     fn datagram<'a>(&self, buffer: &'a [u8]) -> Datagram<'a> {
         let data = buffer.get(self.data.clone()).unwrap_or_default();
         let parts = [data, &[], &[]].map(IoSlice::new);
-        Datagram { to: self.to, from: None, dont_fragment: self.dont_fragment, parts }
+        Datagram { to: self.to, from: None, marks: self.marks, parts }
     }
 }
 

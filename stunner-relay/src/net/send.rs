@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    marks::Marks,
     outbox::range_of,
     socket::{Datagram, DatagramSocket, Network, RecvBatch},
     worker::Worker,
@@ -41,29 +42,33 @@ impl<S: DatagramSocket> Listener<S> {
 }
 
 impl<N: Network> Worker<N> {
-    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket.
+    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket. What has no hop
+    /// left goes nowhere; it was counted as what a full socket drops is.
     pub(super) fn send_to_peer(
         &self,
         relay: RelayId,
         peer: SocketAddr,
         data: &[u8],
-        dont_fragment: bool,
+        marks: Marks,
         now: Instant,
         buffer: &[u8],
     ) {
+        let Some(marks) = marks.relayed() else { return };
         let hairpin = {
             let server = self.server.borrow();
             server.relay_at(peer).zip(server.relayed(relay))
         };
         if let Some((other, from)) = hairpin {
-            return self.handle_peer(data, from, other, now, buffer);
+            // Nobody sees the DF bit of what comes in, and here neither.
+            let marks = Marks { dont_fragment: false, ..marks };
+            return self.handle_peer(data, from, other, marks, now, buffer);
         }
         let to = self.bound(peer);
         match range_of(data, buffer) {
-            Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range, dont_fragment),
+            Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range, marks),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
-                self.send_from_relay(relay, &[Datagram { to, from: None, dont_fragment, parts }]);
+                self.send_from_relay(relay, &[Datagram { to, from: None, marks, parts }]);
             }
         }
     }
@@ -73,7 +78,7 @@ impl<N: Network> Worker<N> {
     pub(super) fn respond(&self, client: &Client, response: &[u8], now: Instant) {
         self.publish(now);
         if client.tuple.transport.is_stream() {
-            self.send_to_client(client, [response, &[], &[]].map(IoSlice::new));
+            self.send_to_client(client, Marks::default(), [response, &[], &[]].map(IoSlice::new));
         } else {
             self.outbox.borrow_mut().push_response(client, self.source(client), response);
         }
@@ -138,7 +143,7 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    pub(super) fn send_to_client(&self, client: &Client, parts: [IoSlice<'_>; 3]) {
+    pub(super) fn send_to_client(&self, client: &Client, marks: Marks, parts: [IoSlice<'_>; 3]) {
         if client.tuple.transport.is_stream() {
             let connections = self.connections.borrow();
             let connection =
@@ -147,8 +152,7 @@ impl<N: Network> Worker<N> {
                 connection.send(parts);
             }
         } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
-            let datagram =
-                Datagram { to: client.tuple.client, from: self.source(client), dont_fragment: false, parts };
+            let datagram = Datagram { to: client.tuple.client, from: self.source(client), marks, parts };
             send_all(&*listener.socket, &[datagram]);
         }
     }
@@ -159,7 +163,7 @@ impl<N: Network> Worker<N> {
         if let Some(listener) = self.listeners.iter().flatten().find(is_from) {
             let source = listener.is_everywhere.then_some(from.ip());
             let parts = [reply, &[], &[]].map(IoSlice::new);
-            send_all(&*listener.socket, &[Datagram { to, from: source, dont_fragment: false, parts }]);
+            send_all(&*listener.socket, &[Datagram { to, from: source, marks: Marks::default(), parts }]);
         }
     }
 

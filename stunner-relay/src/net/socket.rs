@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use super::marks::Marks;
 use crate::IcmpError;
 
 /// A non-blocking datagram socket that moves many packets at a time.
@@ -87,8 +88,8 @@ pub struct Datagram<'a> {
     pub to: SocketAddr,
     /// From which of the machine's addresses, where the socket is bound to all of them.
     pub from: Option<IpAddr>,
-    /// Whether routers on the way must not cut it in pieces. What cannot see to that ignores it.
-    pub dont_fragment: bool,
+    /// What its IP header is to say. What cannot see to that ignores it.
+    pub marks: Marks,
     /// Header, data, padding.
     pub parts: [IoSlice<'a>; 3],
 }
@@ -116,6 +117,8 @@ pub struct Packet<'a> {
     pub from: SocketAddr,
     /// To which of the machine's addresses, where the socket is bound to all of them and can tell.
     pub to: Option<IpAddr>,
+    /// What its IP header said, as far as the network can tell.
+    pub marks: Marks,
 }
 
 /// The longest datagram there is, and the longest train of datagrams that came as one.
@@ -141,6 +144,8 @@ pub(super) struct Train {
     pub(super) to: Option<IpAddr>,
     pub(super) len: usize,
     pub(super) stride: usize,
+    /// The kernel joins no others than equal ones.
+    pub(super) marks: Marks,
 }
 
 impl Default for RecvBatch {
@@ -171,10 +176,21 @@ impl RecvBatch {
         &mut self,
         recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     ) -> io::Result<()> {
+        self.receive_marked(|slot| recv(slot).map(|(len, from)| (len, from, Marks::default())))
+    }
+
+    /// The same, where what the packet's IP header says is known, too.
+    ///
+    /// # Errors
+    /// What `recv` returns; the batch is then as it was.
+    pub fn receive_marked(
+        &mut self,
+        recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr, Marks)>,
+    ) -> io::Result<()> {
         let start = self.trains.len() * STRIDE;
         let Some(slot) = self.buffer.get_mut(start..start + SLOT) else { return Ok(()) };
-        let (len, from) = recv(slot)?;
-        self.trains.push(Train { from, to: None, len: len.min(SLOT), stride: SLOT });
+        let (len, from, marks) = recv(slot)?;
+        self.trains.push(Train { from, to: None, len: len.min(SLOT), stride: SLOT, marks });
         Ok(())
     }
 
@@ -209,7 +225,7 @@ impl RecvBatch {
             let bytes = &slot[..train.len];
             let empty = train.len == 0;
             let packets = bytes.chunks(train.stride).chain(empty.then_some(bytes));
-            packets.map(|data| Packet { data, from: train.from, to: train.to })
+            packets.map(|data| Packet { data, from: train.from, to: train.to, marks: train.marks })
         })
     }
 
@@ -248,7 +264,7 @@ mod tests {
     fn a_train_comes_apart_where_its_datagrams_were_joined() {
         let mut batch = RecvBatch::default();
         batch.vacant().next().unwrap()[..10].copy_from_slice(b"aaaabbbbcc");
-        batch.push(Train { from: sender(1), to: None, len: 10, stride: 4 });
+        batch.push(Train { from: sender(1), to: None, len: 10, stride: 4, marks: Marks::default() });
 
         let packets: Vec<_> = batch.packets().map(|packet| packet.data).collect();
 

@@ -17,6 +17,7 @@ use super::{
     bell::Bell,
     company::Company,
     files::Complaints,
+    marks::Marks,
     outbox::{Outbox, range_of},
     ports::{Ports, Reservations},
     send::Listener,
@@ -126,10 +127,11 @@ impl<N: Network> Worker<N> {
             }
             self.count_dropped(&mut dropped, socket.dropped());
             let now = self.network.now();
-            for Packet { data, from, to } in batch.packets_from(place) {
+            for Packet { data, from, to, marks } in batch.packets_from(place) {
                 let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
                 let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
-                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, batch.buffer());
+                let client = Client { tuple, listener: id, link: 0 };
+                self.handle_client(data, client, marks, now, batch.buffer());
             }
             // Most of it is for peers, each by another socket: waiting would bring nothing together.
             self.flush_batch(&mut batch);
@@ -154,8 +156,8 @@ impl<N: Network> Worker<N> {
                 continue;
             }
             self.count_dropped(&mut dropped, socket.dropped());
-            for Packet { data, from, .. } in batch.packets_from(place) {
-                self.handle_peer(data, self.advertised(from), id, now, batch.buffer());
+            for Packet { data, from, marks, .. } in batch.packets_from(place) {
+                self.handle_peer(data, self.advertised(from), id, marks, now, batch.buffer());
             }
             self.flush_soon(&mut batch);
         }
@@ -174,7 +176,7 @@ impl<N: Network> Worker<N> {
             let peer = self.advertised(peer);
             let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, reply);
             if let Some((client, len)) = told {
-                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
+                self.send_to_client(&client, Marks::default(), [&reply[..len], &[], &[]].map(IoSlice::new));
             }
         }
     }
@@ -192,12 +194,20 @@ impl<N: Network> Worker<N> {
 
     /// Takes in one packet of a client, which is part of a buffer, and carries out what the engine says. What is to be
     /// sent out of the buffer waits for a flush.
-    pub(super) fn handle_client(self: &Rc<Self>, packet: &[u8], client: Client, now: Instant, buffer: &[u8]) {
+    pub(super) fn handle_client(
+        self: &Rc<Self>,
+        packet: &[u8],
+        client: Client,
+        marks: Marks,
+        now: Instant,
+        buffer: &[u8],
+    ) {
         let reply = &mut **self.reply.borrow_mut();
         let output = self.server.borrow_mut().handle_client(packet, client, now, reply);
         match output {
             Output::ToPeer { relay, peer, data, dont_fragment } => {
-                self.send_to_peer(relay, peer, data, dont_fragment, now, buffer);
+                let marks = Marks { dont_fragment: dont_fragment || marks.dont_fragment, ..marks };
+                self.send_to_peer(relay, peer, data, marks, now, buffer);
             }
             Output::Reply(len) => {
                 self.respond(&client, &reply[..len], now);
@@ -228,18 +238,22 @@ impl<N: Network> Worker<N> {
         packet: &[u8],
         from: SocketAddr,
         relay: RelayId,
+        marks: Marks,
         now: Instant,
         buffer: &[u8],
     ) {
         let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
         let Some(to) = delivered else { return };
-        let datagram = !to.client.tuple.transport.is_stream();
-        match range_of(to.frame.data(), buffer).filter(|_| datagram) {
+        if to.client.tuple.transport.is_stream() {
+            return self.send_to_client(&to.client, Marks::default(), to.frame.slices());
+        }
+        let Some(marks) = marks.relayed() else { return };
+        match range_of(to.frame.data(), buffer) {
             Some(range) => {
                 let from = self.source(&to.client);
-                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, range);
+                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, range, marks);
             }
-            None => self.send_to_client(&to.client, to.frame.slices()),
+            None => self.send_to_client(&to.client, marks, to.frame.slices()),
         }
     }
 

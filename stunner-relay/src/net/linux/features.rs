@@ -21,6 +21,10 @@ pub(in crate::net) struct Features {
     recverr: bool,
     /// It is told how many datagrams were dropped.
     rxq_ovfl: bool,
+    /// DSCP and ECN are told.
+    tos: bool,
+    /// Hop limits are told.
+    ttl: bool,
 }
 
 impl Features {
@@ -33,11 +37,22 @@ impl Features {
             pktinfo: sys::tell_destination(&socket),
             recverr: sys::tell_errors(&socket),
             rxq_ovfl: sys::tell_dropped(&socket),
+            tos: sys::tell_traffic_class(&socket),
+            ttl: sys::tell_hop_limit(&socket),
         })
     }
 
     pub(in crate::net) fn log(self) {
-        let Self { gro, gso, pktinfo, recverr, rxq_ovfl } = self;
-        tracing::info!(gro, gso, pktinfo, recverr, rxq_ovfl, "the network is Linux's: batches of packets");
+        let Self { gro, gso, pktinfo, recverr, rxq_ovfl, tos, ttl } = self;
+        tracing::info!(
+            gro,
+            gso,
+            pktinfo,
+            recverr,
+            rxq_ovfl,
+            tos,
+            ttl,
+            "the network is Linux's: batches of packets"
+        );
     }
 }
