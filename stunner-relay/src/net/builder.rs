@@ -250,16 +250,19 @@ impl TurnServerBuilder {
     }
 
     /// Sends all packets as best effort and without ECN, whatever came in: the alternate behaviour of RFC 8656, section 14. By
-    /// default, on Linux, what is relayed from UDP to UDP keeps both, which lets clients choose what DSCP their packets leave
-    /// this network with.
+    /// default, on Linux and unless [`portable`](Self::portable), what is relayed from UDP to UDP keeps both: clients choose
+    /// the DSCP that their packets leave with, and a network that trusts them less marks anew at its border. To be told of
+    /// both costs about a tenth of a microsecond for each packet (docs/performance.md).
     pub fn best_effort(mut self) -> Self {
         self.copied.traffic_class = false;
         self
     }
 
     /// Takes one from the hop limit (TTL) of what is relayed from UDP to UDP, as a router does, and drops what has none left,
-    /// which ends whatever goes round between relays. It needs Linux. Off by default: no ICMP error tells who sent it, for
-    /// which a server would need privileges, and it costs something for each packet (docs/performance.md).
+    /// which ends whatever goes round between relays and tunnels. Nothing comes of it elsewhere than on Linux, or with
+    /// [`portable`](Self::portable). Off by default, so that hop limits are the system's: it costs more than a tenth of a
+    /// microsecond for each packet (docs/performance.md), and no ICMP error tells the sender of what was dropped, for which a
+    /// server would need privileges.
     pub fn decrement_hop_limit(mut self) -> Self {
         self.copied.hop_limit = true;
         self

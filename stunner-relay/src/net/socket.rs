@@ -144,7 +144,7 @@ pub(super) struct Train {
     pub(super) to: Option<IpAddr>,
     pub(super) len: usize,
     pub(super) stride: usize,
-    /// The kernel joins no others than equal ones.
+    /// Those of the first; the kernel joins what is marked alike.
     pub(super) marks: Marks,
 }
 

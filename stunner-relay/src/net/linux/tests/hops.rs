@@ -92,10 +92,10 @@ fn between_two_clients_of_a_worker_there_are_two_hops() {
     });
     let (Wire::Udp(client), Wire::Udp(from)) = (&call.client, &other) else { panic!("they are over UDP") };
 
-    for hops in [2, 3] {
+    for hops in [2, 9] {
         limit(from, hops);
         other.send(b"\x40\x00\x00\x04data");
     }
 
-    assert_eq!(marks(client).hop_limit, Some(1));
+    assert_eq!(marks(client).hop_limit, Some(7));
 }
