@@ -101,6 +101,7 @@ impl LinuxNetwork {
         if self.copied.hop_limit && !sys::tell_hop_limit(&socket) {
             tracing::debug!("the kernel does not tell hop limits");
         }
+        sys::fragment(&socket, true);
         Ok(LinuxSocket {
             socket: sys::watch(socket)?,
             shared: self.shared.clone(),
@@ -125,7 +126,6 @@ impl Network for LinuxNetwork {
         if !sys::tell_errors(&bound) {
             tracing::debug!("the kernel does not tell of ICMP errors");
         }
-        sys::fragment(&bound, true);
         self.socket(bound, FEW)
     }
 

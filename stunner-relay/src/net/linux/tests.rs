@@ -17,7 +17,8 @@ use stunner_proto::{
 
 use super::*;
 use crate::{
-    Listener, RelayAddress, RelayOnly, StaticUser, TurnServer, TurnServerBuilder, net::testing::request,
+    Listener, RelayAddress, RelayOnly, StaticUser, TurnServer, TurnServerBuilder,
+    net::{testing::request, tokio_network::bind_listener},
 };
 
 mod dropped;
@@ -237,6 +238,14 @@ async fn xlt_04_and_05_datagrams_may_be_cut_on_their_way_unless_it_was_asked_for
         assert_eq!(relay.try_send(&[Datagram { to, from: None, marks, parts }]).expect("it is sent"), 1);
         assert!(sys::may_fragment(&relay.socket));
     }
+}
+
+#[tokio::test]
+async fn xlt_04_what_goes_to_clients_may_be_cut_on_its_way() {
+    let bound = bind_listener((Ipv4Addr::LOCALHOST, 0).into(), false).expect("a free port");
+    let listener = LinuxNetwork::default().listener(bound).expect("a socket");
+
+    assert!(sys::may_fragment(&listener.socket));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::{
 use stunner_proto::attribute::Lifetime;
 
 use super::*;
-use crate::{Counters, PeerPolicy, Verdict, net::tokio_network::bind_listener};
+use crate::{Counters, PeerPolicy, Verdict};
 
 /// More packets than any buffer of ours holds.
 const FLOOD: u64 = 30_000;
