@@ -10,8 +10,8 @@ use super::{
 };
 
 /// Logs it for all workers. The listeners' buffers are all given alike, so that one of them tells.
-pub(super) fn announce(bound: &[Bound], portable: bool) {
-    log_network(portable);
+pub(super) fn announce(bound: &[Bound], portable: bool, io_uring: bool) {
+    log_network(portable, io_uring);
     let mut sockets = bound.iter().flat_map(|listener| &listener.sockets);
     let udp = sockets.find_map(|socket| match socket {
         BoundSocket::Udp(socket) => Some(socket),
@@ -23,18 +23,18 @@ pub(super) fn announce(bound: &[Bound], portable: bool) {
 }
 
 #[cfg(target_os = "linux")]
-fn log_network(portable: bool) {
+fn log_network(portable: bool, io_uring: bool) {
     if portable {
         return log_portable();
     }
     match super::linux::Features::find() {
-        Ok(features) => features.log(),
+        Ok(features) => features.log(io_uring),
         Err(error) => tracing::info!(%error, "the network is Linux's; what its kernel can do is not known"),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn log_network(_: bool) {
+fn log_network(_: bool, _: bool) {
     log_portable();
 }
 

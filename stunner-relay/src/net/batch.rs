@@ -6,6 +6,8 @@ use std::{
     ops::Range,
 };
 
+use super::marks::Marks;
+
 /// A packet of a [`RecvBatch`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
@@ -15,6 +17,8 @@ pub struct Packet<'a> {
     pub from: SocketAddr,
     /// To which of the machine's addresses, where the socket is bound to all of them and can tell.
     pub to: Option<IpAddr>,
+    /// What its IP header said, as far as the network can tell.
+    pub marks: Marks,
 }
 
 /// The longest datagram there is, and the longest train of datagrams that came as one.
@@ -70,6 +74,8 @@ pub(super) struct Train {
     pub(super) start: usize,
     pub(super) len: usize,
     pub(super) stride: usize,
+    /// Those of the first; the kernel joins what is marked alike.
+    pub(super) marks: Marks,
     /// Which socket it came to, where that is not known by who asked for it.
     pub(super) token: usize,
 }
@@ -154,22 +160,23 @@ impl RecvBatch {
         &mut self,
         recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     ) -> io::Result<()> {
-        self.receive_for(0, recv)
+        self.receive_marked(0, |slot| recv(slot).map(|(len, from)| (len, from, Marks::default())))
     }
 
-    /// Receives one packet of the socket that the network was asked to [deliver](super::DatagramSocket::deliver) for
-    /// by this token, as [`receive`](Self::receive) does.
+    /// The same, where what the packet's IP header says is known, and for a socket that the network was asked to
+    /// [deliver](super::DatagramSocket::deliver) for by this token; other sockets have none, which is 0.
     ///
     /// # Errors
     /// What `recv` returns; the batch is then as it was.
-    pub fn receive_for(
+    pub fn receive_marked(
         &mut self,
         token: usize,
-        recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
+        recv: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr, Marks)>,
     ) -> io::Result<()> {
         let Some(slot) = self.slots.get_mut(self.trains.len()) else { return Ok(()) };
-        let (len, from) = recv(&mut slot.room()[..SLOT])?;
-        self.trains.push(Train { from, to: None, start: 0, len: len.min(SLOT), stride: SLOT, token });
+        let (len, from, marks) = recv(&mut slot.room()[..SLOT])?;
+        let len = len.min(SLOT);
+        self.trains.push(Train { from, to: None, start: 0, len, stride: SLOT, marks, token });
         Ok(())
     }
 
@@ -204,7 +211,7 @@ impl RecvBatch {
             let bytes = buffer.bytes.get(train.start..train.start + train.len).unwrap_or_default();
             let packets = bytes.chunks(train.stride).chain(bytes.is_empty().then_some(bytes));
             packets.map(move |data| Arrival {
-                packet: Packet { data, from: train.from, to: train.to },
+                packet: Packet { data, from: train.from, to: train.to, marks: train.marks },
                 token: train.token,
                 buffer,
             })
@@ -249,7 +256,8 @@ mod tests {
     fn a_train_comes_apart_where_its_datagrams_were_joined() {
         let mut batch = RecvBatch::default();
         batch.vacant().next().unwrap().room()[3..13].copy_from_slice(b"aaaabbbbcc");
-        batch.push(Train { from: sender(1), to: None, start: 3, len: 10, stride: 4, token: 0 });
+        let marks = Marks::default();
+        batch.push(Train { from: sender(1), to: None, start: 3, len: 10, stride: 4, marks, token: 0 });
 
         let packets: Vec<_> = batch.packets().map(|packet| packet.data).collect();
 

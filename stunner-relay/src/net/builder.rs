@@ -16,6 +16,7 @@ use super::{
     Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer,
     announce::announce,
     files,
+    marks::Copied,
     ports::Ports,
     start::{Bound, Seed},
     worker::SharedReservations,
@@ -83,6 +84,8 @@ pub struct TurnServerBuilder {
     unauthenticated: bool,
     second: Option<SocketAddr>,
     portable: bool,
+    copied: Copied,
+    io_uring: bool,
     max_added_latency: Option<Duration>,
     changes: Vec<Change>,
 }
@@ -104,6 +107,8 @@ impl Default for TurnServerBuilder {
             unauthenticated: false,
             second: None,
             portable: false,
+            copied: Copied::default(),
+            io_uring: true,
             max_added_latency: None,
             changes: Vec::new(),
         }
@@ -246,6 +251,25 @@ impl TurnServerBuilder {
         self
     }
 
+    /// Sends all packets as best effort and without ECN, whatever came in: the alternate behaviour of RFC 8656, section 14. By
+    /// default, on Linux and unless [`portable`](Self::portable), what is relayed from UDP to UDP keeps both: clients choose
+    /// the DSCP that their packets leave with, and a network that trusts them less marks anew at its border. To be told of
+    /// both costs about a tenth of a microsecond for each packet (docs/performance.md).
+    pub fn best_effort(mut self) -> Self {
+        self.copied.traffic_class = false;
+        self
+    }
+
+    /// Takes one from the hop limit (TTL) of what is relayed from UDP to UDP, as a router does, and drops what has none left,
+    /// which ends whatever goes round between relays and tunnels. Nothing comes of it elsewhere than on Linux, or with
+    /// [`portable`](Self::portable). Off by default, so that hop limits are the system's: it costs more than a tenth of a
+    /// microsecond for each packet (docs/performance.md), and no ICMP error tells the sender of what was dropped, for which a
+    /// server would need privileges.
+    pub fn decrement_hop_limit(mut self) -> Self {
+        self.copied.hop_limit = true;
+        self
+    }
+
     /// Uses the sockets that every operating system has, a system call for each packet, on Linux too.
     ///
     /// They are not told of ICMP errors, and DONT-FRAGMENT is refused with 420. Nor do they know which address a packet came
@@ -253,6 +277,13 @@ impl TurnServerBuilder {
     /// another one drops the answer. A machine with several addresses needs a listener on each.
     pub fn portable(mut self) -> Self {
         self.portable = true;
+        self
+    }
+
+    /// Does without io_uring on Linux. Otherwise it is used for relayed transport addresses wherever the kernel, version 6.1
+    /// or later, and the container allow it; the log says at the start whether they do.
+    pub fn without_io_uring(mut self) -> Self {
+        self.io_uring = false;
         self
     }
 
@@ -273,7 +304,7 @@ impl TurnServerBuilder {
         let shared = Arc::new(Shared::new(relays, workers));
         let reservations = SharedReservations::<TokioNetwork>::default();
         let mut bound = self.bind(&mut config, workers)?;
-        announce(&bound, self.portable);
+        announce(&bound, self.portable, self.io_uring);
         let config = Arc::new(config);
         let (phase, phases) = watch::channel(Phase::Running);
         let mut server =
@@ -289,6 +320,8 @@ impl TurnServerBuilder {
                 max_added_latency: self.max_added_latency,
                 index,
                 portable: self.portable,
+                copied: self.copied,
+                io_uring: self.io_uring,
             };
             let phases = phases.clone();
             let thread = thread::Builder::new().name(format!("turn-{index}")).spawn(move || seed.run(phases));

@@ -13,6 +13,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     batch::{RecvBatch, SLOTS},
+    marks::{Copied, Marks},
     socket::{Datagram, DatagramSocket, Network, Ready, Volley},
     tokio_network::TokioNetwork,
 };
@@ -32,7 +33,7 @@ pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use ring::{Registered, Rings};
-use send::Sender;
+use send::{Sender, Takes};
 
 /// Linux's sockets, and tokio's clock.
 ///
@@ -40,6 +41,7 @@ use send::Sender;
 #[derive(Clone, Debug)]
 pub struct LinuxNetwork {
     shared: Rc<Shared>,
+    copied: Copied,
 }
 
 /// What all sockets of a worker use, one at a time.
@@ -47,8 +49,7 @@ pub struct LinuxNetwork {
 struct Shared {
     receiver: RefCell<Receiver>,
     sender: RefCell<Sender>,
-    /// Whether the kernel cuts what is sent as one; it has not refused yet.
-    cuts: Cell<bool>,
+    takes: Cell<Takes>,
     /// What relayed transport addresses are received and sent by, where the kernel lets us.
     rings: Option<Rings>,
 }
@@ -81,21 +82,18 @@ const FEW: usize = 4;
 
 impl Default for LinuxNetwork {
     fn default() -> Self {
-        let rings = Rings::new().inspect_err(|error| tracing::info!(%error, "io_uring is not used"));
-        Self::with(rings.ok())
+        Self::new(Copied::default(), true)
     }
 }
 
 impl LinuxNetwork {
-    /// Does without io_uring, also where there is one.
-    #[must_use]
-    pub fn without_io_uring() -> Self {
-        Self::with(None)
-    }
-
-    fn with(rings: Option<Rings>) -> Self {
+    pub(super) fn new(copied: Copied, io_uring: bool) -> Self {
+        let rings = io_uring.then(Rings::new).and_then(|rings| {
+            rings.inspect_err(|error| tracing::debug!(%error, "io_uring is not to be had")).ok()
+        });
         let (receiver, sender) = (RefCell::default(), RefCell::default());
-        Self { shared: Rc::new(Shared { receiver, sender, cuts: Cell::new(true), rings }) }
+        let takes = Cell::new(Takes { trains: true, marks: true });
+        Self { shared: Rc::new(Shared { receiver, sender, takes, rings }), copied }
     }
 
     /// A listener's socket. What it is asked for and the kernel does not know is left out.
@@ -114,6 +112,13 @@ impl LinuxNetwork {
         if !sys::tell_dropped(socket.get_ref()) {
             tracing::debug!("the kernel does not tell how many datagrams it drops");
         }
+        if self.copied.traffic_class && !sys::tell_traffic_class(socket.get_ref()) {
+            tracing::debug!("the kernel does not tell DSCP and ECN");
+        }
+        if self.copied.hop_limit && !sys::tell_hop_limit(socket.get_ref()) {
+            tracing::debug!("the kernel does not tell hop limits");
+        }
+        sys::fragment(socket.get_ref(), true);
         Ok(LinuxSocket {
             socket,
             shared: self.shared.clone(),
@@ -138,7 +143,6 @@ impl Network for LinuxNetwork {
         if !sys::tell_errors(&bound) {
             tracing::debug!("the kernel does not tell of ICMP errors");
         }
-        sys::fragment(&bound, true);
         let watched = match self.shared.rings {
             Some(_) => Watched::Delivered(bound, Cell::new(None)),
             None => Watched::Polled(sys::watch(bound)?),
@@ -307,8 +311,8 @@ impl DatagramSocket for LinuxSocket {
 impl LinuxSocket {
     /// Sends those at the beginning that may be fragmented, or else those that may not.
     fn send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-        let whole = datagrams.first().is_some_and(|first| first.dont_fragment);
-        let alike = datagrams.iter().take_while(|datagram| datagram.dont_fragment == whole).count();
+        let whole = datagrams.first().is_some_and(|first| first.marks.dont_fragment);
+        let alike = datagrams.iter().take_while(|datagram| datagram.marks.dont_fragment == whole).count();
         let datagrams = &datagrams[..alike];
         if whole { self.unfragmented(|| self.send_alike(datagrams)) } else { self.send_alike(datagrams) }
     }
@@ -324,14 +328,32 @@ impl LinuxSocket {
 
     fn send_alike(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
         let mut sender = self.shared.sender.borrow_mut();
-        let cuts = self.shared.cuts.get();
-        match sender.send(self.fd(), datagrams, cuts) {
-            Err(error) if cuts && sender.has_trains() && send::is_refusal(&error) => {
-                tracing::info!(%error, "the kernel does not cut trains of datagrams: they are sent one by one");
-                self.shared.cuts.set(false);
-                sender.send(self.fd(), datagrams, false)
+        let takes = self.shared.takes.get();
+        let error = match sender.send(self.fd(), datagrams, takes) {
+            Err(error) => error,
+            sent => return sent,
+        };
+        let marked = takes.marks && datagrams.first().is_some_and(|first| has_messages(first.marks));
+        if marked && send::is_refusal_of_marks(&error) {
+            // The kernel has more reasons to say so: it is the marks if it takes the same without.
+            let unmarked = Takes { marks: false, ..takes };
+            if let Ok(sent) = sender.send(self.fd(), datagrams, unmarked) {
+                tracing::info!(%error, "the kernel takes no marks for datagrams: DSCP, ECN and hop limit are its own");
+                self.shared.takes.set(unmarked);
+                return Ok(sent);
             }
-            result => result,
         }
+        if takes.trains && sender.has_trains() && send::is_refusal(&error) {
+            tracing::info!(%error, "the kernel does not cut trains of datagrams: they are sent one by one");
+            let uncut = Takes { trains: false, ..takes };
+            self.shared.takes.set(uncut);
+            return sender.send(self.fd(), datagrams, uncut);
+        }
+        Err(error)
     }
+}
+
+/// Whether marks are such as control messages carry; the DF bit is the socket's.
+const fn has_messages(Marks { traffic_class, hop_limit, dont_fragment: _ }: Marks) -> bool {
+    traffic_class != 0 || hop_limit.is_some()
 }

@@ -26,6 +26,7 @@ mod error;
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
+mod marks;
 mod outbox;
 mod ports;
 mod send;
@@ -42,6 +43,7 @@ pub use builder::{Listener, TurnServerBuilder};
 pub use error::StartError;
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxNetwork, LinuxSocket};
+pub use marks::Marks;
 pub use socket::{Datagram, DatagramSocket, Network, Ready, Volley};
 pub use tokio_network::TokioNetwork;
 

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 
 use super::{
     batch::{Buffers, Part},
+    marks::Marks,
     socket::Datagram,
 };
 use crate::{Client, Frame, RelayId};
@@ -36,6 +37,7 @@ struct ToClient {
     head: [u8; HEAD],
     head_len: u8,
     padding: u8,
+    marks: Marks,
     data: Part,
     is_response: bool,
 }
@@ -45,7 +47,7 @@ struct ToPeer {
     relay: RelayId,
     to: SocketAddr,
     data: Part,
-    dont_fragment: bool,
+    marks: Marks,
 }
 
 impl Outbox {
@@ -66,6 +68,7 @@ impl Outbox {
         from: Option<IpAddr>,
         frame: &Frame<'_>,
         data: Part,
+        marks: Marks,
     ) {
         let mut head = [0; HEAD];
         let len = frame.head().len();
@@ -77,6 +80,7 @@ impl Outbox {
             head,
             head_len: u8::try_from(len).unwrap_or_default(),
             padding: u8::try_from(frame.padding().len()).unwrap_or_default(),
+            marks,
             data,
             is_response: false,
         });
@@ -93,14 +97,15 @@ impl Outbox {
             head: [0; HEAD],
             head_len: 0,
             padding: 0,
+            marks: Marks::default(),
             data: Part::at(start..self.responses.len()),
             is_response: true,
         });
     }
 
     /// Data for a peer, which are at `data`.
-    pub(super) fn push_peer(&mut self, relay: RelayId, to: SocketAddr, data: Part, dont_fragment: bool) {
-        self.to_peers.push(ToPeer { relay, to, data, dont_fragment });
+    pub(super) fn push_peer(&mut self, relay: RelayId, to: SocketAddr, data: Part, marks: Marks) {
+        self.to_peers.push(ToPeer { relay, to, data, marks });
     }
 
     /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
@@ -150,7 +155,7 @@ impl ToClient {
         Datagram {
             to: self.to,
             from: self.from,
-            dont_fragment: false,
+            marks: self.marks,
             parts: [head, data, padding].map(IoSlice::new),
         }
     }
@@ -159,6 +164,6 @@ impl ToClient {
 impl ToPeer {
     fn datagram<'a>(&self, buffers: &'a (impl Buffers + ?Sized)) -> Datagram<'a> {
         let parts = [buffers.part(&self.data), &[], &[]].map(IoSlice::new);
-        Datagram { to: self.to, from: None, dont_fragment: self.dont_fragment, parts }
+        Datagram { to: self.to, from: None, marks: self.marks, parts }
     }
 }

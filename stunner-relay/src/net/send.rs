@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 
 use super::{
     batch::{Buffer, Buffers, RecvBatch},
+    marks::Marks,
     outbox::{FromRelay, MAX_SENT},
     socket::{Datagram, DatagramSocket, Network, Volley},
     worker::Worker,
@@ -44,29 +45,33 @@ impl<S: DatagramSocket> Listener<S> {
 }
 
 impl<N: Network> Worker<N> {
-    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket.
+    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket. What has no hop
+    /// left goes nowhere; it was counted as what a full socket drops is.
     pub(super) fn send_to_peer(
         &self,
         relay: RelayId,
         peer: SocketAddr,
         data: &[u8],
-        dont_fragment: bool,
+        marks: Marks,
         now: Instant,
         buffer: Buffer<'_>,
     ) {
+        let Some(marks) = marks.relayed() else { return };
         let hairpin = {
             let server = self.server.borrow();
             server.relay_at(peer).zip(server.relayed(relay))
         };
         if let Some((other, from)) = hairpin {
-            return self.handle_peer(data, from, other, now, buffer);
+            // Nobody sees the DF bit of what comes in, and here neither.
+            let marks = Marks { dont_fragment: false, ..marks };
+            return self.handle_peer(data, from, other, marks, now, buffer);
         }
         let to = self.bound(peer);
         match buffer.part(data) {
-            Some(part) => self.outbox.borrow_mut().push_peer(relay, to, part, dont_fragment),
+            Some(part) => self.outbox.borrow_mut().push_peer(relay, to, part, marks),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
-                let datagrams = &[Datagram { to, from: None, dont_fragment, parts }];
+                let datagrams = &[Datagram { to, from: None, marks, parts }];
                 self.send_from_relays(&[FromRelay { relay, datagrams }]);
             }
         }
@@ -77,7 +82,7 @@ impl<N: Network> Worker<N> {
     pub(super) fn respond(&self, client: &Client, response: &[u8], now: Instant) {
         self.publish(now);
         if client.tuple.transport.is_stream() {
-            self.send_to_client(client, [response, &[], &[]].map(IoSlice::new));
+            self.send_to_client(client, Marks::default(), [response, &[], &[]].map(IoSlice::new));
         } else {
             self.outbox.borrow_mut().push_response(client, self.source(client), response);
         }
@@ -145,7 +150,7 @@ impl<N: Network> Worker<N> {
         self.network.send(&volleys);
     }
 
-    pub(super) fn send_to_client(&self, client: &Client, parts: [IoSlice<'_>; 3]) {
+    pub(super) fn send_to_client(&self, client: &Client, marks: Marks, parts: [IoSlice<'_>; 3]) {
         if client.tuple.transport.is_stream() {
             let connections = self.connections.borrow();
             let connection =
@@ -154,8 +159,7 @@ impl<N: Network> Worker<N> {
                 connection.send(parts);
             }
         } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
-            let datagram =
-                Datagram { to: client.tuple.client, from: self.source(client), dont_fragment: false, parts };
+            let datagram = Datagram { to: client.tuple.client, from: self.source(client), marks, parts };
             listener.socket.send_all(&[datagram]);
         }
     }
@@ -166,7 +170,7 @@ impl<N: Network> Worker<N> {
         if let Some(listener) = self.listeners.iter().flatten().find(is_from) {
             let source = listener.is_everywhere.then_some(from.ip());
             let parts = [reply, &[], &[]].map(IoSlice::new);
-            listener.socket.send_all(&[Datagram { to, from: source, dont_fragment: false, parts }]);
+            listener.socket.send_all(&[Datagram { to, from: source, marks: Marks::default(), parts }]);
         }
     }
 

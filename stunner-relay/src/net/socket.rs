@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::batch::RecvBatch;
+use super::{batch::RecvBatch, marks::Marks};
 use crate::IcmpError;
 
 /// A non-blocking datagram socket that moves many packets at a time.
@@ -104,7 +104,7 @@ pub trait Network: 'static {
     }
 
     /// Receives what came to sockets that it delivers for, as far as the batch has room, by
-    /// [`RecvBatch::receive_for`]. Adds to `errors` the tokens of sockets that have [errors](DatagramSocket::try_recv_error)
+    /// [`RecvBatch::receive_marked`]. Adds to `errors` the tokens of sockets that have [errors](DatagramSocket::try_recv_error)
     /// to tell.
     fn receive(&self, batch: &mut RecvBatch, errors: &mut Vec<usize>) {
         let _ = (batch, errors);
@@ -142,8 +142,8 @@ pub struct Datagram<'a> {
     pub to: SocketAddr,
     /// From which of the machine's addresses, where the socket is bound to all of them.
     pub from: Option<IpAddr>,
-    /// Whether routers on the way must not cut it in pieces. What cannot see to that ignores it.
-    pub dont_fragment: bool,
+    /// What its IP header is to say. What cannot see to that ignores it.
+    pub marks: Marks,
     /// Header, data, padding.
     pub parts: [IoSlice<'a>; 3],
 }

@@ -7,6 +7,7 @@ use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
 use super::{
     Network, Phase, RelayAddress, Shared, StartError, TokioNetwork, at,
     builder::Listener,
+    marks::Copied,
     ports::Ports,
     stream,
     tokio_network::{bind_listener, bind_tcp},
@@ -73,6 +74,8 @@ pub(super) struct Seed {
     pub(super) max_added_latency: Option<Duration>,
     pub(super) index: usize,
     pub(super) portable: bool,
+    pub(super) copied: Copied,
+    pub(super) io_uring: bool,
 }
 
 /// A network that makes sockets of listeners, too.
@@ -114,7 +117,8 @@ impl Seed {
         if self.portable {
             self.start(TokioNetwork, phases)
         } else {
-            self.start(super::LinuxNetwork::default(), phases)
+            let network = super::LinuxNetwork::new(self.copied, self.io_uring);
+            self.start(network, phases)
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{batch::Buffer, socket::Network, worker::Worker};
+use super::{batch::Buffer, marks::Marks, socket::Network, worker::Worker};
 use crate::{Client, FiveTuple, ListenerId, Transport};
 
 /// What may wait for a client that reads slowly; frames beyond it are dropped.
@@ -187,7 +187,8 @@ fn take_frames<N: Network>(
             Err(error) => break Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         };
         let Some(frame) = len.and_then(|len| rest.get(..len)) else { break Ok(taken) };
-        worker.handle_client(frame, client, now, Buffer::only(bytes));
+        // A stream has no marks that would be one frame's.
+        worker.handle_client(frame, client, Marks::default(), now, Buffer::only(bytes));
         taken += frame.len();
     };
     worker.flush(bytes);

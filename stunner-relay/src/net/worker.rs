@@ -18,6 +18,7 @@ use super::{
     bell::Bell,
     company::Company,
     files::Complaints,
+    marks::Marks,
     outbox::Outbox,
     ports::{Ports, Reservations},
     send::Listener,
@@ -129,10 +130,10 @@ impl<N: Network> Worker<N> {
             }
             self.count_dropped(&mut dropped, socket.dropped());
             let now = self.network.now();
-            for Arrival { packet: Packet { data, from, to }, buffer, .. } in batch.arrivals(place) {
+            for Arrival { packet: Packet { data, from, to, marks }, buffer, .. } in batch.arrivals(place) {
                 let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
                 let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
-                self.handle_client(data, Client { tuple, listener: id, link: 0 }, now, buffer);
+                self.handle_client(data, Client { tuple, listener: id, link: 0 }, marks, now, buffer);
             }
             // Most of it is for peers, each by another socket: waiting would bring nothing together.
             self.flush_batch(&mut batch);
@@ -157,8 +158,8 @@ impl<N: Network> Worker<N> {
                 continue;
             }
             self.count_dropped(&mut dropped, socket.dropped());
-            for Arrival { packet: Packet { data, from, .. }, buffer, .. } in batch.arrivals(place) {
-                self.handle_peer(data, self.advertised(from), id, now, buffer);
+            for Arrival { packet: Packet { data, from, marks, .. }, buffer, .. } in batch.arrivals(place) {
+                self.handle_peer(data, self.advertised(from), id, marks, now, buffer);
             }
             self.flush_soon(&mut batch);
         }
@@ -179,10 +180,10 @@ impl<N: Network> Worker<N> {
                     self.take_errors(id, &*socket, now);
                 }
             }
-            for Arrival { packet: Packet { data, from, .. }, token, buffer } in batch.arrivals(place) {
+            for Arrival { packet: Packet { data, from, marks, .. }, token, buffer } in batch.arrivals(place) {
                 let relay = self.relays.borrow().get(token).and_then(|found| Some(found.as_ref()?.id));
                 if let Some(id) = relay {
-                    self.handle_peer(data, self.advertised(from), id, now, buffer);
+                    self.handle_peer(data, self.advertised(from), id, marks, now, buffer);
                 }
             }
             self.flush_soon(&mut batch);
@@ -206,7 +207,7 @@ impl<N: Network> Worker<N> {
             let peer = self.advertised(peer);
             let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, reply);
             if let Some((client, len)) = told {
-                self.send_to_client(&client, [&reply[..len], &[], &[]].map(IoSlice::new));
+                self.send_to_client(&client, Marks::default(), [&reply[..len], &[], &[]].map(IoSlice::new));
             }
         }
     }
@@ -228,6 +229,7 @@ impl<N: Network> Worker<N> {
         self: &Rc<Self>,
         packet: &[u8],
         client: Client,
+        marks: Marks,
         now: Instant,
         buffer: Buffer<'_>,
     ) {
@@ -235,7 +237,8 @@ impl<N: Network> Worker<N> {
         let output = self.server.borrow_mut().handle_client(packet, client, now, reply);
         match output {
             Output::ToPeer { relay, peer, data, dont_fragment } => {
-                self.send_to_peer(relay, peer, data, dont_fragment, now, buffer);
+                let marks = Marks { dont_fragment: dont_fragment || marks.dont_fragment, ..marks };
+                self.send_to_peer(relay, peer, data, marks, now, buffer);
             }
             Output::Reply(len) => {
                 self.respond(&client, &reply[..len], now);
@@ -266,18 +269,22 @@ impl<N: Network> Worker<N> {
         packet: &[u8],
         from: SocketAddr,
         relay: RelayId,
+        marks: Marks,
         now: Instant,
         buffer: Buffer<'_>,
     ) {
         let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
         let Some(to) = delivered else { return };
-        let datagram = !to.client.tuple.transport.is_stream();
-        match buffer.part(to.frame.data()).filter(|_| datagram) {
+        if to.client.tuple.transport.is_stream() {
+            return self.send_to_client(&to.client, Marks::default(), to.frame.slices());
+        }
+        let Some(marks) = marks.relayed() else { return };
+        match buffer.part(to.frame.data()) {
             Some(part) => {
                 let from = self.source(&to.client);
-                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, part);
+                self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, part, marks);
             }
-            None => self.send_to_client(&to.client, to.frame.slices()),
+            None => self.send_to_client(&to.client, marks, to.frame.slices()),
         }
     }
 

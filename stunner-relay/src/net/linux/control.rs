@@ -1,16 +1,16 @@
-//! Control messages, which go beside a datagram: into how many it is to be cut, which address it came to,
-//! and how many were dropped.
+//! Control messages, which go beside a datagram: into how many it is to be cut, which address it came to, what its IP
+//! header says, and how many were dropped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::IcmpError;
+use crate::{IcmpError, net::marks::Marks};
 
 /// A length, a level and a type, before the data.
 const HEAD: usize = size_of::<usize>() + 8;
 
-/// Room for all that comes with one datagram: a segment's size, an IPv6 address with its interface, and how many were
-/// dropped. An error and the address of who sent it need less.
-const ROOM: usize = 88;
+/// Room for all that comes with one datagram: a segment's size, an IPv6 address with its interface, a traffic class, a hop
+/// limit, and how many were dropped. An error and the address of who sent it need less, and so does what is sent.
+const ROOM: usize = 136;
 
 /// A place for control messages.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Said {
     pub(super) stride: Option<usize>,
     /// Which address it came to, or is to come from.
     pub(super) own: Option<IpAddr>,
+    /// What its IP header said, or is to say, but for the DF bit.
+    pub(super) marks: Marks,
     /// Which ICMP error it is.
     pub(super) error: Option<IcmpError>,
     /// How many datagrams the socket dropped before this one, since it was made; a `u32` that begins again at 0.
@@ -56,6 +58,16 @@ impl Control {
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     said.own = chunk(data, 0).map(|ip| Ipv6Addr::from(ip).into());
                 }
+                // A byte, unlike the others.
+                (libc::IPPROTO_IP, libc::IP_TOS) => {
+                    said.marks.traffic_class = data.first().copied().unwrap_or_default();
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                    said.marks.traffic_class = u8::try_from(number(data, 0)).unwrap_or_default();
+                }
+                (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                    said.marks.hop_limit = u8::try_from(number(data, 0)).ok();
+                }
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
                     said.dropped = chunk(data, 0).map(u32::from_ne_bytes);
                 }
@@ -68,8 +80,9 @@ impl Control {
         said
     }
 
-    /// Writes what the kernel is to know, and returns how many bytes that takes.
-    pub(super) fn write(&mut self, said: Said) -> usize {
+    /// Writes what the kernel is to know of a datagram to an address of IPv4 or of IPv6, and returns how many bytes that takes.
+    /// Of what a socket does of itself nothing is said, since each message is read by the kernel anew.
+    pub(super) fn write(&mut self, said: Said, v4: bool) -> usize {
         let mut len = 0;
         if let Some(stride) = said.stride {
             let stride = u16::try_from(stride).unwrap_or(u16::MAX).to_ne_bytes();
@@ -88,15 +101,18 @@ impl Control {
             }
             None => {}
         }
+        let (level, class, hops) = if v4 {
+            (libc::IPPROTO_IP, libc::IP_TOS, libc::IP_TTL)
+        } else {
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT)
+        };
+        if said.marks.traffic_class != 0 {
+            len = self.push(len, level, class, &i32::from(said.marks.traffic_class).to_ne_bytes());
+        }
+        if let Some(hop_limit) = said.marks.hop_limit {
+            len = self.push(len, level, hops, &i32::from(hop_limit).to_ne_bytes());
+        }
         len
-    }
-
-    /// DSCP and ECN, where they are what the kernel tells first.
-    #[cfg(test)]
-    pub(super) fn tos(&self) -> Option<u8> {
-        let kind = &self.0[size_of::<usize>()..];
-        let is_tos = (number(kind, 0), number(kind, 4)) == (libc::IPPROTO_IP, libc::IP_TOS);
-        is_tos.then_some(self.0[HEAD])
     }
 
     fn push(&mut self, at: usize, level: i32, kind: i32, data: &[u8]) -> usize {
@@ -141,11 +157,10 @@ mod tests {
     fn a_stride_and_an_address_stand_behind_one_another() {
         let mut control = Control::default();
 
-        let len = control.write(Said {
-            stride: Some(1_200),
-            own: Some("2001:db8::1".parse().unwrap()),
-            ..Said::default()
-        });
+        let len = control.write(
+            Said { stride: Some(1_200), own: Some("2001:db8::1".parse().unwrap()), ..Said::default() },
+            false,
+        );
 
         assert_eq!(len % size_of::<usize>(), 0);
         assert_eq!(control.read(len).own, Some("2001:db8::1".parse().unwrap()));
@@ -203,8 +218,11 @@ mod tests {
         let len = control.push(0, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &3_u32.to_ne_bytes());
         let len = control.push(len, libc::SOL_UDP, libc::UDP_GRO, &1_200_i32.to_ne_bytes());
         let len = control.push(len, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+        let len = control.push(len, libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &64_i32.to_ne_bytes());
+        let len = control.push(len, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &0xBB_i32.to_ne_bytes());
 
-        let said = Said { stride: Some(1_200), own: Some(own.into()), error: None, dropped: Some(3) };
+        let marks = Marks { traffic_class: 0xBB, hop_limit: Some(64), dont_fragment: false };
+        let said = Said { stride: Some(1_200), own: Some(own.into()), marks, error: None, dropped: Some(3) };
         assert_eq!(control.read(len), said);
     }
 
@@ -215,5 +233,31 @@ mod tests {
             control.push(0, libc::IPPROTO_IP, libc::IP_PKTINFO, &[1, 0, 0, 0, 192, 0, 2, 9, 192, 0, 2, 1]);
 
         assert_eq!(control.read(len).own, Some(IpAddr::from([192, 0, 2, 1])));
+    }
+
+    #[test]
+    fn marks_are_written_for_their_family_and_of_what_the_system_does_nothing_is() {
+        let marks = Marks { traffic_class: 0xBB, hop_limit: Some(63), dont_fragment: true };
+        let mut control = Control::default();
+
+        let len = control.write(Said { marks, ..Said::default() }, false);
+        let said = control.read(len);
+        assert_eq!(said.marks, Marks { dont_fragment: false, ..marks });
+
+        let len = control.write(Said { marks, ..Said::default() }, true);
+        assert_eq!(control.read(len).marks.hop_limit, Some(63));
+        for v4 in [true, false] {
+            assert_eq!(control.write(Said::default(), v4), 0);
+        }
+    }
+
+    #[test]
+    fn a_type_of_service_is_a_byte_and_a_time_to_live_a_number() {
+        let mut control = Control::default();
+        let len = control.push(0, libc::IPPROTO_IP, libc::IP_TTL, &64_i32.to_ne_bytes());
+        let len = control.push(len, libc::IPPROTO_IP, libc::IP_TOS, &[0xB8]);
+
+        let marks = Marks { traffic_class: 0xB8, hop_limit: Some(64), dont_fragment: false };
+        assert_eq!(control.read(len), Said { marks, ..Said::default() });
     }
 }

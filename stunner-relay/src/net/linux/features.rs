@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, UdpSocket},
 };
 
-use super::sys;
+use super::{ring::Rings, sys};
 
 /// What a kernel or a container allows, as far as it can be known before it is used: a network card may still refuse to
 /// have trains cut, which is found when one is sent.
@@ -21,6 +21,10 @@ pub(in crate::net) struct Features {
     recverr: bool,
     /// It is told how many datagrams were dropped.
     rxq_ovfl: bool,
+    /// DSCP and ECN are told.
+    tos: bool,
+    /// Hop limits are told.
+    ttl: bool,
 }
 
 impl Features {
@@ -33,11 +37,33 @@ impl Features {
             pktinfo: sys::tell_destination(&socket),
             recverr: sys::tell_errors(&socket),
             rxq_ovfl: sys::tell_dropped(&socket),
+            tos: sys::tell_traffic_class(&socket),
+            ttl: sys::tell_hop_limit(&socket),
         })
     }
 
-    pub(in crate::net) fn log(self) {
-        let Self { gro, gso, pktinfo, recverr, rxq_ovfl } = self;
-        tracing::info!(gro, gso, pktinfo, recverr, rxq_ovfl, "the network is Linux's: batches of packets");
+    /// Logs them, and whether there is an io_uring where one is wanted.
+    pub(in crate::net) fn log(self, io_uring: bool) {
+        let Self { gro, gso, pktinfo, recverr, rxq_ovfl, tos, ttl } = self;
+        let io_uring = io_uring && has_io_uring();
+        tracing::info!(
+            gro,
+            gso,
+            pktinfo,
+            recverr,
+            rxq_ovfl,
+            tos,
+            ttl,
+            io_uring,
+            "the network is Linux's: batches of packets"
+        );
     }
+}
+
+/// Asked in a thread of its own: what a ring leaves to be done when it is closed interrupts the calls of the thread that
+/// made it.
+fn has_io_uring() -> bool {
+    let found = std::thread::spawn(|| Rings::new().map(drop)).join();
+    let found = found.unwrap_or_else(|_| Err(io::Error::other("it could not be tried")));
+    found.inspect_err(|error| tracing::info!(%error, "io_uring is not to be had")).is_ok()
 }

@@ -76,17 +76,12 @@ impl Receiver {
             let stride = said.stride.unwrap_or(len).max(1);
             // A sender of another family than IP cannot be on a UDP socket.
             let from = address(name).unwrap_or_else(|| SocketAddr::from(([0; 4], 0)));
-            batch.push(Train { from, to: said.own, start: 0, len, stride, token: 0 });
+            let marks = said.marks;
+            batch.push(Train { from, to: said.own, start: 0, len, stride, token: 0, marks });
             // Nothing is said as long as nothing was dropped; what came later knows of more.
             dropped = said.dropped.or(dropped);
         }
         Ok(Received { messages, dropped })
-    }
-
-    /// What the kernel said of the first packet of the last call.
-    #[cfg(test)]
-    pub(super) fn control(&self) -> &Control {
-        &self.controls[0]
     }
 }
 

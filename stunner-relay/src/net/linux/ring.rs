@@ -20,6 +20,7 @@ use super::{
 };
 use crate::net::{
     batch::RecvBatch,
+    marks::Marks,
     outbox::MAX_SENT,
     socket::{Datagram, DatagramSocket, Volley},
 };
@@ -72,7 +73,7 @@ impl Rings {
         let (fd, to) = (socket.as_raw_fd(), socket.local_addr()?);
         let registered = self.register(fd, 0);
         let parts = [b"datagram", &[][..], &[]].map(io::IoSlice::new);
-        let datagram = Datagram { to, from: None, dont_fragment: false, parts };
+        let datagram = Datagram { to, from: None, marks: Marks::default(), parts };
         if let Some(ring) = &mut *self.send.borrow_mut()
             && let Some(&(_, error)) = ring.send(&[(fd, registered.file, datagram)])?.first()
         {
@@ -178,7 +179,7 @@ impl Rings {
 /// Whether a datagram can be sent as it is, without anything beside it.
 fn is_plain(datagram: &Datagram<'_>) -> bool {
     let filled = datagram.parts.iter().filter(|part| !part.is_empty()).count();
-    datagram.from.is_none() && !datagram.dont_fragment && filled <= 1
+    datagram.from.is_none() && datagram.marks == Marks::default() && filled <= 1
 }
 
 /// Sends again what the ring did not, where that makes sense. If it can be sent that way only, the ring is to blame.

@@ -9,7 +9,7 @@ use super::{
     control::{Control, Said},
     sys::{self, Header, Message, Name},
 };
-use crate::net::socket::Datagram;
+use crate::net::{marks::Marks, socket::Datagram};
 
 /// Datagrams of one call at most.
 const MAX: usize = 64;
@@ -19,6 +19,15 @@ const MAX_TRAIN: usize = 64;
 
 /// A train has no more bytes than one datagram could have.
 const MAX_BYTES: usize = 65_000;
+
+/// What a kernel takes with what it is to send; it has not refused it yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Takes {
+    /// Trains, which it cuts.
+    pub(super) trains: bool,
+    /// Control messages of what the IP header is to say.
+    pub(super) marks: bool,
+}
 
 /// Places for what goes with datagrams, used again for each call.
 #[derive(Debug)]
@@ -50,14 +59,14 @@ impl Default for Sender {
 }
 
 impl Sender {
-    /// Sends what the kernel takes of them, and returns how many. `cuts` says whether it may be given trains.
-    pub(super) fn send(&mut self, fd: RawFd, datagrams: &[Datagram<'_>], cuts: bool) -> io::Result<usize> {
+    /// Sends what the kernel takes of them, and returns how many.
+    pub(super) fn send(&mut self, fd: RawFd, datagrams: &[Datagram<'_>], takes: Takes) -> io::Result<usize> {
         let Self { names, controls, parts, headers, trains } = self;
         parts.clear();
         trains.clear();
         let mut rest = &datagrams[..datagrams.len().min(MAX)];
         while !rest.is_empty() {
-            let (train, behind) = rest.split_at(if cuts { train(rest) } else { 1 });
+            let (train, behind) = rest.split_at(if takes.trains { train(rest) } else { 1 });
             let before = parts.len();
             let filled = train.iter().flat_map(|datagram| &datagram.parts).filter(|part| !part.is_empty());
             parts.extend(filled.map(|part| sys::part(part)));
@@ -74,7 +83,9 @@ impl Sender {
             let first = &rest[0];
             rest = &rest[train.datagrams..];
             let stride = (train.datagrams > 1).then(|| first.len());
-            let control_len = control.write(Said { stride, own: first.from, ..Said::default() });
+            let marks = if takes.marks { first.marks } else { Marks::default() };
+            let said = Said { stride, own: first.from, marks, ..Said::default() };
+            let control_len = control.write(said, first.to.is_ipv4());
             let name_len = write(first.to, name);
             headers.push(Header::new(Message {
                 name,
@@ -97,7 +108,8 @@ impl Sender {
     }
 }
 
-/// How many of the first datagrams make a train: of one length, but the last may be shorter, and to one receiver.
+/// How many of the first datagrams make a train: of one length, but the last may be shorter, to one receiver, and
+/// with the same marks.
 fn train(datagrams: &[Datagram<'_>]) -> usize {
     let Some(first) = datagrams.first() else { return 0 };
     let stride = first.len();
@@ -108,7 +120,9 @@ fn train(datagrams: &[Datagram<'_>]) -> usize {
     let mut len = 1;
     for datagram in datagrams.iter().take(longest).skip(1) {
         let size = datagram.len();
-        if datagram.to != first.to || datagram.from != first.from || size > stride || size == 0 {
+        let is_other =
+            datagram.to != first.to || datagram.from != first.from || datagram.marks != first.marks;
+        if is_other || size > stride || size == 0 {
             break;
         }
         len += 1;
@@ -125,6 +139,11 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT | libc::EMSGSIZE)
     )
+}
+
+/// Whether an error says that marks are not to be had here: a kernel knows control messages, or does not.
+pub(super) fn is_refusal_of_marks(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINVAL)
 }
 
 /// Whether an error is about a datagram that was sent before: an ICMP error that is waiting to be taken.
@@ -168,7 +187,7 @@ mod tests {
     fn datagram(port: u16, len: usize) -> Datagram<'static> {
         const BYTES: [u8; 1_500] = [0; 1_500];
         let parts = [&[][..], &BYTES[..len], &[]].map(IoSlice::new);
-        Datagram { to: ([203, 0, 113, 1], port).into(), from: None, dont_fragment: false, parts }
+        Datagram { to: ([203, 0, 113, 1], port).into(), from: None, marks: Marks::default(), parts }
     }
 
     #[test]

@@ -151,20 +151,22 @@ pub(super) fn knows_cutting(socket: &UdpSocket) -> bool {
 
 /// Asks the kernel to tell to which address a datagram came; `false` where it cannot.
 pub(super) fn tell_destination(socket: &UdpSocket) -> bool {
-    match socket.local_addr() {
-        Ok(own) if own.is_ipv4() => switch_on(socket, libc::IPPROTO_IP, libc::IP_PKTINFO),
-        Ok(_) => switch_on(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-        Err(_) => false,
-    }
+    switch_on_for_family(socket, libc::IP_PKTINFO, libc::IPV6_RECVPKTINFO)
 }
 
 /// Asks the kernel to tell of ICMP errors; `false` where it cannot.
 pub(super) fn tell_errors(socket: &UdpSocket) -> bool {
-    match socket.local_addr() {
-        Ok(own) if own.is_ipv4() => switch_on(socket, libc::IPPROTO_IP, libc::IP_RECVERR),
-        Ok(_) => switch_on(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
-        Err(_) => false,
-    }
+    switch_on_for_family(socket, libc::IP_RECVERR, libc::IPV6_RECVERR)
+}
+
+/// Asks the kernel to tell DSCP and ECN of what comes; `false` where it cannot.
+pub(super) fn tell_traffic_class(socket: &UdpSocket) -> bool {
+    switch_on_for_family(socket, libc::IP_RECVTOS, libc::IPV6_RECVTCLASS)
+}
+
+/// Asks the kernel to tell the hop limit of what comes; `false` where it cannot.
+pub(super) fn tell_hop_limit(socket: &UdpSocket) -> bool {
+    switch_on_for_family(socket, libc::IP_RECVTTL, libc::IPV6_RECVHOPLIMIT)
 }
 
 /// Asks the kernel to tell how many datagrams it dropped because the socket was full; `false` where it cannot.
@@ -188,6 +190,14 @@ pub(super) fn may_fragment(socket: &impl AsRawFd) -> bool {
     let got = unsafe { libc::getsockopt(fd, level, option, (&raw mut value).cast(), &raw mut len) };
     assert_eq!(got, 0, "the option is there");
     value == libc::IP_PMTUDISC_DONT
+}
+
+fn switch_on_for_family(socket: &UdpSocket, v4: c_int, v6: c_int) -> bool {
+    match socket.local_addr() {
+        Ok(own) if own.is_ipv4() => switch_on(socket, libc::IPPROTO_IP, v4),
+        Ok(_) => switch_on(socket, libc::IPPROTO_IPV6, v6),
+        Err(_) => false,
+    }
 }
 
 fn switch_on(socket: &UdpSocket, level: c_int, option: c_int) -> bool {

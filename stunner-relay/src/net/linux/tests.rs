@@ -1,24 +1,32 @@
-//! What the IP header of a relayed packet says (RFC 8656, sections 14 and 15), as the kernel of who receives it tells.
+//! What the IP header of a relayed packet says (RFC 8656, sections 13 to 16), as the kernel of who receives it tells.
 
 use std::{
     io::{IoSlice, Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream},
     time::Duration,
 };
 
 use socket2::SockRef;
 use stunner_proto::{
     ChannelNumber, Class, Message, MessageBuilder, Method, TransactionId,
-    attribute::{Data, Nonce, RequestedTransport, XorPeerAddress, XorRelayedAddress},
+    attribute::{
+        AddressFamily, Data, Nonce, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+        XorRelayedAddress,
+    },
 };
 
 use super::*;
-use crate::{Listener, PeerPolicy, RelayOnly, StaticUser, TurnServer, net::testing::request};
+use crate::{
+    Listener, RelayAddress, RelayOnly, StaticUser, TurnServer, TurnServerBuilder,
+    net::{testing::request, tokio_network::bind_listener},
+};
 
 mod dropped;
+mod hops;
+mod marks;
 
-/// DSCP 46 without ECN, both kinds of ECT, congestion, and DSCP 46 with congestion.
-const MARKS: [u32; 5] = [0xB8, 0x01, 0x02, 0x03, 0xBB];
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// A client of either kind.
 enum Wire {
@@ -55,12 +63,36 @@ impl Wire {
         bytes
     }
 
-    fn mark(&self, mark: u32) {
-        let marked = match self {
-            Self::Udp(socket) => SockRef::from(socket).set_tos_v4(mark),
-            Self::Tcp(stream) => SockRef::from(stream).set_tos_v4(mark),
+    /// Sets DSCP and ECN of what is sent from now on.
+    fn mark(&self, traffic_class: u8) {
+        match self {
+            Self::Udp(socket) => mark(&SockRef::from(socket), traffic_class),
+            Self::Tcp(stream) => mark(&SockRef::from(stream), traffic_class),
+        }
+    }
+
+    /// A relayed transport address, and the nonce that it was got with.
+    fn allocate(&self) -> (SocketAddr, String) {
+        let refused = self.ask(Method::ALLOCATE, None, |message| message);
+        let refused = Message::parse(&refused).expect("a message");
+        let nonce = refused.require::<Nonce<'_>>().expect("a nonce").as_str().to_owned();
+        let ask = |family: AddressFamily| {
+            let allocated = self.ask(Method::ALLOCATE, Some(&nonce), |message| {
+                message.attribute(&RequestedTransport::UDP).attribute(&RequestedAddressFamily(family))
+            });
+            let allocated = Message::parse(&allocated).expect("a message");
+            allocated.require().ok().map(|XorRelayedAddress(relayed)| relayed)
         };
-        marked.expect("a mark");
+        let relayed = ask(AddressFamily::V4).or_else(|| ask(AddressFamily::V6));
+        (relayed.expect("a relayed transport address"), nonce)
+    }
+
+    fn bind_channel(&self, nonce: &str, peer: SocketAddr) {
+        let number = ChannelNumber::new(0x4000).expect("a number");
+        let bound = self.ask(Method::CHANNEL_BIND, Some(nonce), |message| {
+            message.attribute(&number).attribute(&XorPeerAddress(peer))
+        });
+        assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
     }
 
     /// A request, and the answer to it.
@@ -84,95 +116,96 @@ struct Call {
     server: TurnServer,
 }
 
-fn socket() -> StdUdpSocket {
-    let socket = StdUdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+/// A socket whose kernel tells what IP headers say.
+fn socket(ip: IpAddr) -> StdUdpSocket {
+    let socket = StdUdpSocket::bind((ip, 0)).expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    SockRef::from(&socket).set_recv_tos_v4(true).expect("the kernel tells");
+    assert!(sys::tell_traffic_class(&socket) && sys::tell_hop_limit(&socket));
     socket
 }
 
-fn call(listener: Listener, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
-    call_by(RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range")), listener, connect)
+/// Sets DSCP and ECN of what a socket sends from now on.
+fn mark(socket: &SockRef<'_>, traffic_class: u8) {
+    let is_v4 = socket.local_addr().expect("an address").is_ipv4();
+    let mark = traffic_class.into();
+    let marked = if is_v4 { socket.set_tos_v4(mark) } else { socket.set_tclass_v6(mark) };
+    marked.expect("a mark");
 }
 
-fn call_by(policy: impl PeerPolicy, listener: Listener, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
-    let server = TurnServer::builder()
+/// A server on loopback that relays by one family, which is the peer's.
+fn builder(listener: Listener, relay: IpAddr) -> TurnServerBuilder {
+    let policy = RelayOnly::new();
+    let policy = policy.allow("127.0.0.0/8".parse().expect("a range"));
+    TurnServer::builder()
         .realm("example.com")
         .authenticator(StaticUser::new("user", "pass"))
-        .policy(policy)
+        .policy(policy.allow("::1/128".parse().expect("a range")))
+        .relay_address(RelayAddress::bind(relay))
         .listen(listener)
-        .start()
-        .expect("a server on loopback");
+}
+
+fn call(builder: TurnServerBuilder, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
+    let server = builder.start().expect("a server on loopback");
     let client = connect(server.listeners()[0].address().parse().expect("an address"));
-    let peer = socket();
-    let refused = client.ask(Method::ALLOCATE, None, |message| message);
-    let nonce = Message::parse(&refused).expect("a message").require::<Nonce<'_>>().expect("a nonce");
-    let known = Some(nonce.as_str());
-    let allocated =
-        client.ask(Method::ALLOCATE, known, |message| message.attribute(&RequestedTransport::UDP));
-    let allocated = Message::parse(&allocated).expect("a message");
-    let XorRelayedAddress(relayed) = allocated.require().expect("a relayed transport address");
-    let to = XorPeerAddress(peer.local_addr().expect("an address"));
-    let number = ChannelNumber::new(0x4000).expect("a number");
-    let bound = client.ask(Method::CHANNEL_BIND, known, |message| message.attribute(&number).attribute(&to));
-    assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
-    Call { client, peer, relayed, server, nonce: nonce.as_str().to_owned() }
+    let (relayed, nonce) = client.allocate();
+    let peer = socket(relayed.ip());
+    client.bind_channel(&nonce, peer.local_addr().expect("an address"));
+    Call { client, peer, relayed, nonce, server }
 }
 
 fn over_udp() -> Call {
-    call(Listener::udp("127.0.0.1:0"), connected)
+    call(builder(Listener::udp("127.0.0.1:0"), V4), connected)
 }
 
 fn connected(server: SocketAddr) -> Wire {
-    let socket = socket();
+    let socket = socket(server.ip());
     socket.connect(server).expect("it is there");
     Wire::Udp(socket)
 }
 
 fn over_tcp() -> Call {
-    call(Listener::tcp("127.0.0.1:0"), |server| {
+    call(builder(Listener::tcp("127.0.0.1:0"), V4), |server| {
         let stream = TcpStream::connect(server).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
         Wire::Tcp(stream)
     })
 }
 
-/// DSCP and ECN of the next datagram.
-fn mark(socket: &StdUdpSocket) -> u8 {
+/// The marks of the next datagram, which ends with `data`.
+fn marks(socket: &StdUdpSocket) -> Marks {
     socket.peek(&mut [0; 64]).expect("a datagram");
-    let mut receiver = Receiver::default();
     let mut batch = RecvBatch::default();
-    assert_eq!(receiver.receive(socket.as_raw_fd(), &mut batch, 32).expect("it is there").messages, 1);
-    let tos = receiver.control().tos().expect("the kernel tells of it");
-    assert!(batch.packets().any(|packet| packet.data.ends_with(b"data")));
-    tos
+    let received = Receiver::default().receive(socket.as_raw_fd(), &mut batch, 1).expect("it is there");
+    assert_eq!(received.messages, 1);
+    let packet = batch.packets().next().expect("a packet");
+    assert!(packet.data.ends_with(b"data"), "{:02x?}", packet.data);
+    packet.marks
 }
 
 impl Call {
-    /// The marks of what comes out at the peer when the client marks what it sends: ChannelData, and a Send indication.
-    fn marks_at_peer(&self, given: u32) -> [u8; 2] {
-        self.client.mark(given);
-        let mut bytes = [0; 64];
+    /// The same data for the peer: as ChannelData, and in a Send indication.
+    fn to_peer(&self) -> [Vec<u8>; 2] {
+        let mut bytes = vec![0; 128];
         let to = XorPeerAddress(self.peer.local_addr().expect("an address"));
         let send = MessageBuilder::new(Class::Indication, Method::SEND, TransactionId([2; 12]), &mut bytes);
         let len = send.attribute(&to).attribute(&Data(b"data")).finish().expect("it fits");
-        [&b"\x40\x00\x00\x04data"[..], &bytes[..len]].map(|packet| {
-            self.client.send(packet);
-            mark(&self.peer)
+        bytes.truncate(len);
+        [b"\x40\x00\x00\x04data".to_vec(), bytes]
+    }
+
+    /// The marks of what comes out at the peer when the client sends it both.
+    fn at_peer(&self) -> [Marks; 2] {
+        self.to_peer().map(|packet| {
+            self.client.send(&packet);
+            marks(&self.peer)
         })
     }
-}
 
-#[test]
-fn xlt_01_and_02_data_of_a_client_and_of_a_peer_over_udp_leave_with_neither_dscp_nor_ecn() {
-    let call = over_udp();
-    let Wire::Udp(client) = &call.client else { panic!("it is over UDP") };
-
-    for given in MARKS {
-        assert_eq!(call.marks_at_peer(given), [0; 2], "{given:#04x}");
-        SockRef::from(&call.peer).set_tos_v4(given).expect("a mark");
-        call.peer.send_to(b"data", call.relayed).expect("it is sent");
-        assert_eq!(mark(client), 0, "{given:#04x}");
+    /// The marks of what comes out at the client when `socket`, a peer's, sends data.
+    fn at_client(&self, socket: &StdUdpSocket) -> Marks {
+        let Wire::Udp(client) = &self.client else { panic!("it is over UDP") };
+        assert_eq!(socket.send_to(b"data", self.relayed).expect("it is sent"), 4);
+        marks(client)
     }
 }
 
@@ -180,8 +213,9 @@ fn xlt_01_and_02_data_of_a_client_and_of_a_peer_over_udp_leave_with_neither_dscp
 fn xlt_05_data_of_a_client_over_tcp_leave_with_neither_dscp_nor_ecn() {
     let call = over_tcp();
 
-    for given in MARKS {
-        assert_eq!(call.marks_at_peer(given), [0; 2], "{given:#04x}");
+    for given in [0xB8, 0x01, 0x02, 0x03, 0xBB] {
+        call.client.mark(given);
+        assert_eq!(call.at_peer().map(|marks| marks.traffic_class), [0; 2], "{given:#04x}");
     }
 }
 
@@ -189,7 +223,7 @@ fn xlt_05_data_of_a_client_over_tcp_leave_with_neither_dscp_nor_ecn() {
 fn relay() -> (LinuxSocket, StdUdpSocket) {
     let network = LinuxNetwork::default();
     let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-    (network.attach(bound).expect("a socket"), socket())
+    (network.attach(bound).expect("a socket"), socket(V4))
 }
 
 #[tokio::test]
@@ -200,12 +234,18 @@ async fn xlt_04_and_05_datagrams_may_be_cut_on_their_way_unless_it_was_asked_for
 
     for dont_fragment in [false, true, false] {
         let parts = [&b"data"[..], &[], &[]].map(IoSlice::new);
-        assert_eq!(
-            relay.try_send(&[Datagram { to, from: None, dont_fragment, parts }]).expect("it is sent"),
-            1
-        );
+        let marks = Marks { dont_fragment, ..Marks::default() };
+        assert_eq!(relay.try_send(&[Datagram { to, from: None, marks, parts }]).expect("it is sent"), 1);
         assert!(sys::may_fragment(relay.socket.get_ref()));
     }
+}
+
+#[tokio::test]
+async fn xlt_04_what_goes_to_clients_may_be_cut_on_its_way() {
+    let bound = bind_listener((Ipv4Addr::LOCALHOST, 0).into(), false).expect("a free port");
+    let listener = LinuxNetwork::default().listener(bound).expect("a socket");
+
+    assert!(sys::may_fragment(listener.socket.get_ref()));
 }
 
 #[tokio::test]
@@ -214,33 +254,4 @@ async fn xlt_03_where_it_was_asked_for_a_datagram_has_the_df_bit() {
 
     assert!(!relay.unfragmented(|| sys::may_fragment(relay.socket.get_ref())));
     assert!(sys::may_fragment(relay.socket.get_ref()));
-}
-
-#[tokio::test]
-async fn xlt_08_time_to_live_and_hop_limit_are_the_systems_whatever_was_sent() {
-    let (relay, peer) = relay();
-    let parts = [&b"data"[..], &[], &[]].map(IoSlice::new);
-    let to = peer.local_addr().expect("an address");
-    relay.try_send(&[Datagram { to, from: None, dont_fragment: true, parts }]).expect("it is sent");
-    let ours = SockRef::from(relay.socket.get_ref()).ttl_v4().expect("a time to live");
-    assert_eq!(ours, SockRef::from(&socket()).ttl_v4().expect("a time to live"));
-
-    let network = LinuxNetwork::default();
-    let six = (std::net::Ipv6Addr::LOCALHOST, 0);
-    // Where there is no IPv6 nothing is relayed by it.
-    let (Ok(bound), Ok(fresh)) = (network.bind_relay(six.into()), StdUdpSocket::bind(six)) else { return };
-    let relay = network.attach(bound).expect("a socket");
-    let ours = SockRef::from(relay.socket.get_ref()).unicast_hops_v6().expect("a hop limit");
-    assert_eq!(ours, SockRef::from(&fresh).unicast_hops_v6().expect("a hop limit"));
-}
-
-#[test]
-fn a_mark_of_whoever_sends_is_seen() {
-    let (from, to) = (socket(), socket());
-
-    for given in MARKS {
-        SockRef::from(&from).set_tos_v4(given).expect("a mark");
-        from.send_to(b"data", to.local_addr().expect("an address")).expect("it is sent");
-        assert_eq!(u32::from(mark(&to)), given);
-    }
 }

@@ -37,7 +37,8 @@ impl Buffers {
     /// Lends them to the kernel, by the ring that the submitter is of.
     pub(super) fn new(submitter: &Submitter<'_>) -> io::Result<Self> {
         // SAFETY: the layout has a size.
-        let entries = NonNull::new(unsafe { alloc::alloc_zeroed(LAYOUT) }.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let entries =
+            NonNull::new(unsafe { alloc::alloc_zeroed(LAYOUT) }.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let slots = (0..usize::from(COUNT)).map(Slot::new).collect();
         let mut buffers = Self { entries, slots, tail: 0 };
         for number in 0..COUNT {

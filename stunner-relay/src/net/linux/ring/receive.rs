@@ -76,7 +76,13 @@ impl ReceiveRing {
             .setup_cqsize(RESULTS)
             .build(64)?;
         let buffers = Buffers::new(&ring.submitter())?;
-        Ok(Self { ring, buffers, shape: Box::new(sys::shape(NAME, CONTROL)), deliveries: Slab::new(), dropped: 0 })
+        Ok(Self {
+            ring,
+            buffers,
+            shape: Box::new(sys::shape(NAME, CONTROL)),
+            deliveries: Slab::new(),
+            dropped: 0,
+        })
     }
 
     /// Asks for all that comes to a socket, and returns the number of the delivery.
@@ -244,6 +250,7 @@ impl Written {
         let from = address(&Name(*name)).unwrap_or_else(|| SocketAddr::from(([0; 4], 0)));
         let stride = said.stride.unwrap_or(len).max(1);
         let start = HEAD + NAME + CONTROL;
-        Some(Self { train: Train { from, to: said.own, start, len, stride, token: 0 }, dropped: said.dropped })
+        let train = Train { from, to: said.own, start, len, stride, marks: said.marks, token: 0 };
+        Some(Self { train, dropped: said.dropped })
     }
 }

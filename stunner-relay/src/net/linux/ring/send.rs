@@ -41,9 +41,17 @@ impl SendRing {
             .setup_submit_all()
             .build(MAX_SENT as u32)?;
         // No process has more files than that.
-        let files = open_files().map_or(MAX_FILES, |limit| u32::try_from(limit).map_or(MAX_FILES, |limit| limit.min(MAX_FILES)));
-        let max_files = if ring.submitter().register_files_sparse(files).is_ok() { files as usize } else { 0 };
-        Ok(Self { ring, files: Slab::new(), max_files, names: Box::new([Name::default(); MAX_SENT]), failed: Vec::with_capacity(MAX_SENT) })
+        let files = open_files()
+            .map_or(MAX_FILES, |limit| u32::try_from(limit).map_or(MAX_FILES, |limit| limit.min(MAX_FILES)));
+        let max_files =
+            if ring.submitter().register_files_sparse(files).is_ok() { files as usize } else { 0 };
+        Ok(Self {
+            ring,
+            files: Slab::new(),
+            max_files,
+            names: Box::new([Name::default(); MAX_SENT]),
+            failed: Vec::with_capacity(MAX_SENT),
+        })
     }
 
     /// A place for a socket in the table of files; `None` when there is none.

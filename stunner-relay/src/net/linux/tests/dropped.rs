@@ -1,17 +1,14 @@
 //! What the kernel drops because a socket is full is counted, to the packet.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Mutex, PoisonError,
-        mpsc::{Receiver as Wait, Sender as Tell, channel},
-    },
+use std::sync::{
+    Mutex, PoisonError,
+    mpsc::{Receiver as Wait, Sender as Tell, channel},
 };
 
 use stunner_proto::attribute::Lifetime;
 
 use super::*;
-use crate::{Counters, Verdict, net::tokio_network::bind_listener};
+use crate::{Counters, PeerPolicy, Verdict};
 
 /// More packets than any buffer of ours holds.
 const FLOOD: u64 = 30_000;
@@ -41,7 +38,7 @@ fn held(flood: impl FnOnce(&Call)) -> (Call, Counters) {
     let (asked, is_asked) = channel();
     let (open, opened) = channel();
     let gate = Gate { asked, opened: Mutex::new(opened) };
-    let call = call_by(gate, Listener::udp("127.0.0.1:0"), connected);
+    let call = call(builder(Listener::udp("127.0.0.1:0"), V4).policy(gate), connected);
     let before = call.server.stats();
     let slow = XorPeerAddress(SocketAddr::new(SLOW, 1));
     call.client
@@ -130,7 +127,7 @@ async fn a_listener_with_a_tiny_buffer_tells_how_many_were_dropped_when_the_next
     let bound = bind_listener((Ipv4Addr::LOCALHOST, 0).into(), false).expect("a free port");
     SockRef::from(&bound).set_recv_buffer_size(1).expect("the least that there is");
     let listener = LinuxNetwork::default().listener(bound).expect("a socket");
-    let client = socket();
+    let client = socket(V4);
     client.connect(listener.local_addr().expect("an address")).expect("it is there");
 
     for _ in 0..200 {
