@@ -32,7 +32,7 @@ mod tests;
 pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
-use ring::{Registered, Rings};
+use ring::{Direct, Registered, Rings};
 use send::{Sender, Takes};
 
 /// Linux's sockets, and tokio's clock.
@@ -41,7 +41,6 @@ use send::{Sender, Takes};
 #[derive(Clone, Debug)]
 pub struct LinuxNetwork {
     shared: Rc<Shared>,
-    copied: Copied,
 }
 
 /// What all sockets of a worker use, one at a time.
@@ -50,6 +49,7 @@ struct Shared {
     receiver: RefCell<Receiver>,
     sender: RefCell<Sender>,
     takes: Cell<Takes>,
+    copied: Copied,
     /// What relayed transport addresses are received and sent by, where the kernel lets us.
     rings: Option<Rings>,
 }
@@ -74,7 +74,14 @@ enum Watched {
     /// datagram sent.
     Polled(AsyncFd<StdUdpSocket>),
     /// By the rings, once they were asked.
-    Delivered(StdUdpSocket, Cell<Option<Registered>>),
+    Delivered(Delivered),
+}
+
+#[derive(Debug)]
+struct Delivered {
+    socket: StdUdpSocket,
+    registered: Cell<Option<Registered>>,
+    direct: Direct,
 }
 
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
@@ -93,7 +100,7 @@ impl LinuxNetwork {
         });
         let (receiver, sender) = (RefCell::default(), RefCell::default());
         let takes = Cell::new(Takes { trains: true, marks: true });
-        Self { shared: Rc::new(Shared { receiver, sender, takes, rings }), copied }
+        Self { shared: Rc::new(Shared { receiver, sender, takes, copied, rings }) }
     }
 
     /// A listener's socket. What it is asked for and the kernel does not know is left out.
@@ -105,27 +112,38 @@ impl LinuxNetwork {
         if everywhere && !sys::tell_destination(&socket) {
             tracing::debug!("the kernel does not tell where datagrams went to");
         }
-        self.socket(Watched::Polled(sys::watch(socket)?), SLOTS)
+        Ok(self.socket(Watched::Polled(sys::watch(socket)?), SLOTS))
     }
 
-    fn socket(&self, socket: Watched, few: usize) -> io::Result<LinuxSocket> {
-        if !sys::tell_dropped(socket.get_ref()) {
+    fn socket(&self, socket: Watched, few: usize) -> LinuxSocket {
+        self.shared.prepare(socket.get_ref());
+        LinuxSocket { socket, shared: self.shared.clone(), ask: Cell::new(few), few, dropped: Cell::new(0) }
+    }
+}
+
+impl Shared {
+    /// Asks for what comes with datagrams.
+    fn prepare(&self, socket: &StdUdpSocket) {
+        if !sys::tell_dropped(socket) {
             tracing::debug!("the kernel does not tell how many datagrams it drops");
         }
-        if self.copied.traffic_class && !sys::tell_traffic_class(socket.get_ref()) {
+        if self.copied.traffic_class && !sys::tell_traffic_class(socket) {
             tracing::debug!("the kernel does not tell DSCP and ECN");
         }
-        if self.copied.hop_limit && !sys::tell_hop_limit(socket.get_ref()) {
+        if self.copied.hop_limit && !sys::tell_hop_limit(socket) {
             tracing::debug!("the kernel does not tell hop limits");
         }
-        sys::fragment(socket.get_ref(), true);
-        Ok(LinuxSocket {
-            socket,
-            shared: self.shared.clone(),
-            ask: Cell::new(few),
-            few,
-            dropped: Cell::new(0),
-        })
+        sys::fragment(socket, true);
+    }
+
+    /// And for what comes with those of peers.
+    fn prepare_relay(&self, socket: &StdUdpSocket) {
+        // A video's burst comes from one peer, so that it pays here too.
+        sys::join(socket);
+        if !sys::tell_errors(socket) {
+            tracing::debug!("the kernel does not tell of ICMP errors");
+        }
+        self.prepare(socket);
     }
 }
 
@@ -138,16 +156,16 @@ impl Network for LinuxNetwork {
     }
 
     fn attach(&self, bound: StdUdpSocket) -> io::Result<LinuxSocket> {
-        // A video's burst comes from one peer, so that it pays here too.
-        sys::join(&bound);
-        if !sys::tell_errors(&bound) {
-            tracing::debug!("the kernel does not tell of ICMP errors");
-        }
+        self.shared.prepare_relay(&bound);
         let watched = match self.shared.rings {
-            Some(_) => Watched::Delivered(bound, Cell::new(None)),
+            Some(_) => Watched::Delivered(Delivered {
+                socket: bound,
+                registered: Cell::new(None),
+                direct: Direct::default(),
+            }),
             None => Watched::Polled(sys::watch(bound)?),
         };
-        self.socket(watched, FEW)
+        Ok(self.socket(watched, FEW))
     }
 
     async fn arrived(&self) -> io::Result<()> {
@@ -183,7 +201,7 @@ impl Watched {
     fn get_ref(&self) -> &StdUdpSocket {
         match self {
             Self::Polled(socket) => socket.get_ref(),
-            Self::Delivered(socket, _) => socket,
+            Self::Delivered(delivered) => &delivered.socket,
         }
     }
 
@@ -191,15 +209,17 @@ impl Watched {
     fn try_io<T>(&self, interest: Interest, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match self {
             Self::Polled(socket) => socket.try_io(interest, |_| act()),
-            Self::Delivered(..) => act(),
+            Self::Delivered(_) => act(),
         }
     }
 }
 
 impl Drop for LinuxSocket {
     fn drop(&mut self) {
-        if let (Some(rings), Some(registered)) = (&self.shared.rings, self.registered()) {
-            rings.forget(registered);
+        let Some(rings) = &self.shared.rings else { return };
+        if let Watched::Delivered(delivered) = &self.socket {
+            delivered.direct.close(rings);
+            delivered.registered.take().into_iter().for_each(|registered| rings.forget(registered));
         }
     }
 }
@@ -212,8 +232,24 @@ impl LinuxSocket {
     fn registered(&self) -> Option<Registered> {
         match &self.socket {
             Watched::Polled(_) => None,
-            Watched::Delivered(_, registered) => registered.get(),
+            Watched::Delivered(delivered) => delivered.registered.get(),
         }
+    }
+
+    /// A socket that is connected to this peer: its descriptor, and its place among the files of the ring. A peer that is
+    /// found to be a busy one has one from the next datagram on.
+    fn direct(&self, peer: SocketAddr, rings: &Rings) -> Option<(RawFd, Option<u32>)> {
+        let Watched::Delivered(Delivered { socket, registered, direct }) = &self.socket else { return None };
+        let found = direct.socket_to(peer);
+        if found.is_none()
+            && direct.is_busy(peer)
+            && let Some(known) = registered.get()
+            && let Err(error) =
+                direct.connect(socket, known, peer, rings, |second| self.shared.prepare_relay(second))
+        {
+            tracing::debug!(%error, %peer, "a busy peer has no socket of its own");
+        }
+        found
     }
 
     /// An error was found that is about a datagram sent before: it has to be looked for what else the kernel says.
@@ -249,13 +285,12 @@ impl DatagramSocket for LinuxSocket {
     }
 
     fn deliver(&self, token: usize) -> bool {
-        let (Watched::Delivered(_, registered), Some(rings)) = (&self.socket, &self.shared.rings) else {
+        let (Watched::Delivered(delivered), Some(rings)) = (&self.socket, &self.shared.rings) else {
             return false;
         };
-        if let Some(before) = registered.take() {
-            rings.forget(before);
-        }
-        registered.set(Some(rings.register(self.fd(), token)));
+        delivered.direct.close(rings);
+        delivered.registered.take().into_iter().for_each(|before| rings.forget(before));
+        delivered.registered.set(Some(rings.register(self.fd(), token)));
         true
     }
 
@@ -281,13 +316,16 @@ impl DatagramSocket for LinuxSocket {
     }
 
     fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {
-        loop {
-            let taken = self.socket.try_io(Interest::ERROR, || receive::take_error(self.fd()));
-            match taken {
+        let take = |fd| loop {
+            match self.socket.try_io(Interest::ERROR, || receive::take_error(fd)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Ok(None) => {}
                 taken => return taken,
             }
+        };
+        match (take(self.fd()), &self.socket) {
+            (Ok(None), Watched::Delivered(delivered)) => delivered.direct.fd().map_or(Ok(None), take),
+            (taken, _) => taken,
         }
     }
 

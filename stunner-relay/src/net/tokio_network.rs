@@ -29,7 +29,7 @@ impl Network for TokioNetwork {
     type Socket = UdpSocket;
 
     fn bind_relay(&self, address: SocketAddr) -> io::Result<StdUdpSocket> {
-        bind_udp(address, false, RELAY_BUFFER)
+        bind_relay(address, false)
     }
 
     fn attach(&self, bound: StdUdpSocket) -> io::Result<UdpSocket> {
@@ -79,6 +79,11 @@ impl DatagramSocket for UdpSocket {
 /// A non-blocking UDP socket; `shared` ones share their port with those of other workers.
 pub(super) fn bind_listener(address: SocketAddr, shared: bool) -> io::Result<StdUdpSocket> {
     bind_udp(address, shared, LISTENER_BUFFER)
+}
+
+/// The same with the buffers of a relayed transport address.
+pub(super) fn bind_relay(address: SocketAddr, shared: bool) -> io::Result<StdUdpSocket> {
+    bind_udp(address, shared, RELAY_BUFFER)
 }
 
 fn bind_udp(address: SocketAddr, shared: bool, buffer: usize) -> io::Result<StdUdpSocket> {

@@ -22,13 +22,15 @@ use crate::net::{
     batch::RecvBatch,
     marks::Marks,
     outbox::MAX_SENT,
-    socket::{Datagram, DatagramSocket, Volley},
+    socket::{DatagramSocket, Volley},
 };
 
 mod buffers;
+mod direct;
 mod receive;
 mod send;
 
+pub(super) use direct::Direct;
 use receive::ReceiveRing;
 use send::{Outgoing, SendRing};
 
@@ -49,6 +51,7 @@ pub(super) struct Registered {
     file: Option<u32>,
     /// Among the deliveries of the ring for receiving.
     delivery: usize,
+    token: usize,
 }
 
 impl Rings {
@@ -72,10 +75,9 @@ impl Rings {
         socket.set_nonblocking(true)?;
         let (fd, to) = (socket.as_raw_fd(), socket.local_addr()?);
         let registered = self.register(fd, 0);
-        let parts = [b"datagram", &[][..], &[]].map(io::IoSlice::new);
-        let datagram = Datagram { to, from: None, marks: Marks::default(), parts };
+        let datagram = Outgoing { fd, file: registered.file, data: b"datagram", to: Some(to) };
         if let Some(ring) = &mut *self.send.borrow_mut()
-            && let Some(&(_, error)) = ring.send(&[(fd, registered.file, datagram)])?.first()
+            && let Some(&(_, error)) = ring.send(&[datagram])?.first()
         {
             return Err(io::Error::from_raw_os_error(error));
         }
@@ -89,7 +91,7 @@ impl Rings {
     /// Lets the rings know a socket; what comes to it is told as `token`'s.
     pub(super) fn register(&self, fd: RawFd, token: usize) -> Registered {
         let file = self.send.borrow_mut().as_mut().and_then(|ring| ring.register(fd));
-        Registered { file, delivery: self.receive.borrow_mut().deliver(fd, token) }
+        Registered { file, delivery: self.receive.borrow_mut().deliver(fd, token), token }
     }
 
     /// Ends what [`register`](Self::register) began. The socket is the caller's alone from then on.
@@ -137,16 +139,31 @@ impl Rings {
             let mut together = ArrayVec::<Outgoing<'_>, MAX_SENT>::new();
             let mut whose = ArrayVec::<_, MAX_SENT>::new();
             for volley in volleys {
-                match (volley.datagrams, volley.socket.registered()) {
-                    ([datagram], Some(known)) if is_plain(datagram) => {
-                        together.push((volley.socket.fd(), known.file, *datagram));
+                match self.plain(volley) {
+                    Some(outgoing) => {
+                        together.push(outgoing);
                         whose.push(volley);
                     }
-                    _ => volley.socket.send_all(volley.datagrams),
+                    None => volley.socket.send_all(volley.datagrams),
                 }
             }
             self.send_together(&together, &whose);
         }
+    }
+
+    /// What is one datagram without anything beside it, and the socket that it leaves by.
+    fn plain<'a>(&self, volley: &Volley<'a, LinuxSocket>) -> Option<Outgoing<'a>> {
+        let [datagram] = volley.datagrams else { return None };
+        let known = volley.socket.registered()?;
+        let mut filled = datagram.parts.iter().filter(|part| !part.is_empty());
+        let data = filled.next().map_or(&[][..], |part| part);
+        if datagram.from.is_some() || datagram.marks != Marks::default() || filled.next().is_some() {
+            return None;
+        }
+        if let Some((fd, file)) = volley.socket.direct(datagram.to, self) {
+            return Some(Outgoing { fd, file, data, to: None });
+        }
+        Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
     }
 
     fn send_together(&self, together: &[Outgoing<'_>], whose: &[&Volley<'_, LinuxSocket>]) {
@@ -174,12 +191,6 @@ impl Rings {
     pub(super) fn dropped(&self) -> u64 {
         self.receive.borrow().dropped()
     }
-}
-
-/// Whether a datagram can be sent as it is, without anything beside it.
-fn is_plain(datagram: &Datagram<'_>) -> bool {
-    let filled = datagram.parts.iter().filter(|part| !part.is_empty()).count();
-    datagram.from.is_none() && datagram.marks == Marks::default() && filled <= 1
 }
 
 /// Sends again what the ring did not, where that makes sense. If it can be sent that way only, the ring is to blame.

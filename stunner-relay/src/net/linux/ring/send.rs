@@ -1,7 +1,7 @@
 //! Sending by many sockets in one call.
 #![expect(unsafe_code, reason = "the kernel is given addresses of memory")]
 
-use std::{io, os::fd::RawFd};
+use std::{io, net::SocketAddr, os::fd::RawFd};
 
 use io_uring::{IoUring, opcode, squeue, types};
 use slab::Slab;
@@ -9,14 +9,21 @@ use slab::Slab;
 use crate::net::{
     linux::{limit::open_files, send::write, sys::Name},
     outbox::MAX_SENT,
-    socket::Datagram,
 };
 
 /// So many sockets can be looked up without counting who uses them, which is cheaper.
 const MAX_FILES: u32 = 1 << 16;
 
 /// A datagram, and the socket that it leaves by.
-pub(super) type Outgoing<'a> = (RawFd, Option<u32>, Datagram<'a>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) fd: RawFd,
+    /// The socket's place among the files of the ring.
+    pub(super) file: Option<u32>,
+    pub(super) data: &'a [u8],
+    /// Where to; nothing, where the socket is connected.
+    pub(super) to: Option<SocketAddr>,
+}
 
 pub(super) struct SendRing {
     ring: IoUring,
@@ -69,8 +76,7 @@ impl SendRing {
         self.files.try_remove(file as usize);
     }
 
-    /// Sends [`MAX_SENT`] datagrams at most, each of which has one part with something in it at most. Returns which of
-    /// them were not sent, and the number of the error.
+    /// Sends [`MAX_SENT`] datagrams at most. Returns which of them were not sent, and the number of the error.
     ///
     /// # Errors
     /// The ring does not work, and must be dropped: what it was given is not to be read any more.
@@ -78,8 +84,8 @@ impl SendRing {
         let Self { ring, names, failed, .. } = self;
         failed.clear();
         let mut queue = ring.submission();
-        for (index, (&(fd, file, datagram), name)) in datagrams.iter().zip(names.iter_mut()).enumerate() {
-            let entry = entry(fd, file, &datagram, name).user_data(index as u64);
+        for (index, (datagram, name)) in datagrams.iter().zip(names.iter_mut()).enumerate() {
+            let entry = datagram.entry(name).user_data(index as u64);
             // SAFETY: the data are borrowed, and the name is ours, until the kernel has said of each entry that it is
             // done with it, which is waited for below.
             unsafe { queue.push(&entry) }.map_err(io::Error::other)?;
@@ -105,14 +111,16 @@ impl SendRing {
     }
 }
 
-fn entry(fd: RawFd, file: Option<u32>, datagram: &Datagram<'_>, name: &mut Name) -> squeue::Entry {
-    let name_len = write(datagram.to, name);
-    let data = datagram.parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
-    let len = u32::try_from(data.len()).unwrap_or_default();
-    let send = match file {
-        Some(file) => opcode::Send::new(types::Fixed(file), data.as_ptr(), len),
-        None => opcode::Send::new(types::Fd(fd), data.as_ptr(), len),
-    };
-    let name = std::ptr::from_ref(name).cast();
-    send.flags(libc::MSG_DONTWAIT).dest_addr(name).dest_addr_len(name_len).build()
+impl Outgoing<'_> {
+    fn entry(&self, name: &mut Name) -> squeue::Entry {
+        let (data, len) = (self.data.as_ptr(), u32::try_from(self.data.len()).unwrap_or_default());
+        let send = match self.file {
+            Some(file) => opcode::Send::new(types::Fixed(file), data, len),
+            None => opcode::Send::new(types::Fd(self.fd), data, len),
+        };
+        let send = send.flags(libc::MSG_DONTWAIT);
+        let Some(to) = self.to else { return send.build() };
+        let name_len = write(to, name);
+        send.dest_addr(std::ptr::from_ref(name).cast()).dest_addr_len(name_len).build()
+    }
 }
