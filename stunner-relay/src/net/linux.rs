@@ -73,8 +73,15 @@ impl Default for LinuxNetwork {
 }
 
 impl LinuxNetwork {
-    /// A listener's socket. What it is asked for and the kernel does not know is left out.
-    pub(super) fn listener(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
+    /// Makes a bound, non-blocking socket a listener's, for [`start_on`](super::TurnServerBuilder::start_on). What it is asked
+    /// for and the kernel does not know is left out.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio's with I/O.
+    pub fn listener(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
         let everywhere = socket.local_addr()?.ip().is_unspecified();
         if !sys::join(&socket) {
             tracing::debug!("the kernel does not join datagrams: it has no UDP_GRO");

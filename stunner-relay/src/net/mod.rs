@@ -85,9 +85,8 @@ impl TurnServer {
 
     /// Whether all workers do their work: each was heard of in the last ten seconds.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
     pub fn is_live(&self) -> bool {
-        self.shared.heard_since(Instant::now().checked_sub(PATIENCE))
+        self.shared.heard_since(TokioNetwork.now().checked_sub(PATIENCE))
     }
 
     /// Takes no more allocations: who asks for one is sent to `alternates` (300, RFC 8489, section 10), or told that there
@@ -112,6 +111,10 @@ impl TurnServer {
         }
         let _ = tokio::time::timeout(grace, self.idle()).await;
         self.phase.send_replace(Phase::Stopped);
+        if self.threads.is_empty() {
+            // The worker is on somebody's `LocalSet`, and gone when nobody listens.
+            return self.phase.closed().await;
+        }
         let threads = std::mem::take(&mut self.threads);
         let _ =
             tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| drop(thread.join()))).await;
@@ -184,9 +187,8 @@ struct Shared {
 struct Published(Mutex<(Counters, Instant)>);
 
 impl Default for Published {
-    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
     fn default() -> Self {
-        Self(Mutex::new((Counters::default(), Instant::now())))
+        Self(Mutex::new((Counters::default(), TokioNetwork.now())))
     }
 }
 
