@@ -1,4 +1,4 @@
-//! The shell: a TURN server on real sockets, one thread for each core.
+//! The shell: a TURN server on real sockets, one thread for each core; or on sockets of one's own, on one's own thread.
 
 use std::{
     io,
@@ -43,7 +43,8 @@ pub use linux::{LinuxNetwork, LinuxSocket};
 pub use socket::{Datagram, DatagramSocket, Network, Packet, Ready, RecvBatch};
 pub use tokio_network::TokioNetwork;
 
-/// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first.
+/// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first. One that was
+/// [started on](TurnServerBuilder::start_on) the caller's thread stops when that comes to it.
 #[derive(Debug)]
 pub struct TurnServer {
     shared: Arc<Shared>,
@@ -85,8 +86,11 @@ impl TurnServer {
 
     /// Whether all workers do their work: each was heard of in the last ten seconds.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
     pub fn is_live(&self) -> bool {
-        self.shared.heard_since(TokioNetwork.now().checked_sub(PATIENCE))
+        // Who shares the caller's thread shares the clock of its runtime, which may be paused.
+        let now = if self.threads.is_empty() { TokioNetwork.now() } else { Instant::now() };
+        self.shared.heard_since(now.checked_sub(PATIENCE))
     }
 
     /// Takes no more allocations: who asks for one is sent to `alternates` (300, RFC 8489, section 10), or told that there
@@ -104,7 +108,7 @@ impl TurnServer {
     }
 
     /// [Drains](Self::drain) the server, unless it drains already, waits until it is [idle](Self::idle), at most for
-    /// `grace`, and stops.
+    /// `grace`, and stops. Where it was [started on](TurnServerBuilder::start_on) a `LocalSet`, that must run meanwhile.
     pub async fn shutdown(mut self, grace: Duration) {
         if !self.shared.is_draining() {
             self.drain(&[]);
@@ -187,8 +191,9 @@ struct Shared {
 struct Published(Mutex<(Counters, Instant)>);
 
 impl Default for Published {
+    #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
     fn default() -> Self {
-        Self(Mutex::new((Counters::default(), TokioNetwork.now())))
+        Self(Mutex::new((Counters::default(), Instant::now())))
     }
 }
 

@@ -6,7 +6,10 @@ use stunner_proto::{
     Class, Message, MessageBuilder, Method, TransactionId,
     attribute::{EvenPort, RequestedTransport, ReservationToken, XorRelayedAddress},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::LocalSet,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     switchboard::{DELAY, MemorySocket, Switchboard},
@@ -166,4 +169,27 @@ async fn two_servers_share_a_thread() {
         drop((first, second));
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_local_set_does_not_run_is_not_live() {
+    let (network, local) = (Switchboard::default(), LocalSet::new());
+    let server = local.run_until(async { start(&network) }).await;
+    assert!(server.is_live());
+
+    sleep(Duration::from_secs(11)).await;
+    assert!(!server.is_live());
+    local.run_until(sleep(Duration::from_secs(1))).await;
+    assert!(server.is_live());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_ends_with_its_local_set() {
+    let (network, local) = (Switchboard::default(), LocalSet::new());
+    let server = local.run_until(async { start(&network) }).await;
+
+    drop(local);
+
+    assert!(network.bind(LISTENER).is_ok());
+    server.shutdown(Duration::ZERO).await;
 }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{Listener, TurnServerBuilder};
 use crate::{
-    LiveRelays, RelayAddress, Server, Transport,
+    Counters, LiveRelays, RelayAddress, Server, Transport,
     net::{
         DatagramSocket, Network, Phase, Shared, StartError, TurnServer,
         ports::Ports,
@@ -88,6 +88,7 @@ impl TurnServerBuilder {
         let config = self.config(relays.clone())?;
         let shared = Arc::new(Shared::new(relays, 1));
         let now = network.now();
+        shared.publish(0, Counters::default(), now);
         let parts = Parts {
             server: Server::new(Arc::new(config), network.seed(), now),
             ports: Ports::new(self.ports, network.seed()),
