@@ -49,8 +49,8 @@ impl TurnClient {
     /// Sends data to a peer, over its channel if it has one.
     pub(crate) fn send(&mut self, data: &[u8], peer: SocketAddr) -> Result<()> {
         let frame = self.core.send(data, peer)?;
-        self.socket
-            .send(frame.slices().iter().flat_map(|part| part.iter().copied()).collect(), self.server());
+        let packet = frame.slices().iter().flat_map(|part| part.iter().copied()).collect();
+        self.socket.send(packet, self.core.five_tuple().server);
         Ok(())
     }
 
@@ -63,21 +63,17 @@ impl TurnClient {
         .await
     }
 
-    fn server(&self) -> SocketAddr {
-        self.core.five_tuple().server
-    }
-
     /// Waits for what `found` finds. What was asked for and is not to be had is an error.
     async fn wait<T>(&mut self, found: impl Fn(Happening) -> Option<T>) -> Result<T> {
         loop {
-            let happening = self.next().await?;
-            match happening {
+            match self.next().await? {
                 Happening::Event(Event::Refused { why, .. }) => return Err(why.into()),
                 Happening::Event(Event::Lost(lost)) => return Err(format!("lost: {lost:?}").into()),
-                happening => match found(happening) {
-                    Some(found) => return Ok(found),
-                    None => continue,
-                },
+                happening => {
+                    if let Some(found) = found(happening) {
+                        return Ok(found);
+                    }
+                }
             }
         }
     }

@@ -15,8 +15,7 @@ use crate::IcmpError;
 ///
 /// * All calls come from the worker's thread, one at a time, and from within its runtime. While a future of
 ///   [`ready`](Self::ready) waits, the other methods may be called.
-/// * Nothing blocks, but for [`ready`](Self::ready), which waits. Of the others, each is over in the time of a system call:
-///   the worker does nothing else meanwhile.
+/// * No call blocks: the worker does nothing else meanwhile. The future of [`ready`](Self::ready) alone waits.
 /// * One task waits for a socket. It calls [`ready`](Self::ready), then [`try_recv_error`](Self::try_recv_error) where there
 ///   is an error, then [`try_recv`](Self::try_recv), and begins anew.
 /// * Dropping the socket closes it: what waits in it is lost, and its address can be bound again.
@@ -103,7 +102,7 @@ pub trait DatagramSocket: 'static {
     }
 
     /// An ICMP error that came back for a datagram of this socket, and to whom that was sent; `None` when there is none
-    /// left, or the operating system tells of none. It is called until then. Of relayed transport addresses only.
+    /// left, or the operating system tells of none. It is called until then, and of relayed transport addresses only.
     ///
     /// # Errors
     /// What the operating system says; those that are left may wait for the next time.
@@ -112,7 +111,7 @@ pub trait DatagramSocket: 'static {
     }
 
     /// Sends as many as the kernel takes now, and returns how many: at least one, those at the beginning, each of them
-    /// whole. There is at least one, and 64 at most.
+    /// whole. It is given at least one, and 64 at most.
     ///
     /// The bytes are borrowed for the time of the call, mostly from the batch of what was received. What is to be sent later
     /// must be copied.

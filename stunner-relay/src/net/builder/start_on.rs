@@ -29,12 +29,13 @@ impl TurnServerBuilder {
     /// [`start`](Self::start), and come behind. Nothing else is asked of the operating system. Therefore the
     /// [relay address](Self::relay_address) must be named, and nobody looks whether it exists; the limit of open files stays
     /// as it is. DONT-FRAGMENT is unknown to the server, unless [`configure`](Self::configure) says that the sockets can do
-    /// it ([`Config::dont_fragment`](crate::Config::dont_fragment)). Of [waiting](Self::max_added_latency), the whole thread
-    /// waits. For behaviour discovery, hand over the sockets of all four addresses, and
-    /// [`Config::discovery`](crate::Config::discovery).
+    /// it ([`Config::dont_fragment`](crate::Config::dont_fragment)). With [`max_added_latency`](Self::max_added_latency) the
+    /// calling thread rests, and all that is on it. For behaviour discovery, hand over the sockets of all four addresses, and
+    /// set [`Config::discovery`](crate::Config::discovery).
     ///
-    /// The server works while its `LocalSet` runs, and ends with that. Where the handle is dropped, the worker, its sockets
-    /// and its allocations go when the `LocalSet` comes to its turn; [`shutdown`](TurnServer::shutdown) waits for that.
+    /// The server works while its `LocalSet` runs, and ends with that; the runtime needs its timer, and for TCP its I/O. Where
+    /// the handle is dropped, the worker, its sockets and its allocations go when the `LocalSet` comes to its turn;
+    /// [`shutdown`](TurnServer::shutdown) waits for that.
     ///
     /// ```
     /// use std::net::Ipv4Addr;
@@ -59,7 +60,7 @@ impl TurnServerBuilder {
     /// [`StartError`] says what is wrong and what to do about it. The sockets are closed then.
     ///
     /// # Panics
-    /// Outside of a [`LocalSet`], as [`spawn_local`] does, and on a runtime without timers.
+    /// Outside of a [`LocalSet`], as [`spawn_local`] does.
     pub fn start_on<N: Network>(
         mut self,
         network: N,
