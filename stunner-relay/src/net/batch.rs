@@ -152,7 +152,7 @@ impl RecvBatch {
     }
 
     /// Receives one packet with `recv`, which is given a buffer and returns a length and the sender. Without room it is
-    /// not called.
+    /// not called. The buffer has room for the longest datagram, and what was there before in it.
     ///
     /// # Errors
     /// What `recv` returns; the batch is then as it was.

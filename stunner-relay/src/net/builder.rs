@@ -26,6 +26,8 @@ use crate::{
     Transport,
 };
 
+mod start_on;
+
 /// Something to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listener {
@@ -375,12 +377,7 @@ impl TurnServerBuilder {
         if self.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
-        if self.realm.is_empty() || self.realm.chars().count() > 127 {
-            return Err(StartError::BadRealm);
-        }
-        if self.ports.is_empty() || *self.ports.start() == 0 {
-            return Err(StartError::BadPorts(*self.ports.start(), *self.ports.end()));
-        }
+        self.check_values()?;
         if self.addresses.is_empty() {
             let families = [AddressFamily::V4, AddressFamily::V6];
             self.addresses = families.into_iter().filter_map(RelayAddress::detect).collect();
@@ -391,6 +388,17 @@ impl TurnServerBuilder {
         for address in &self.addresses {
             let ip = address.bind;
             std::net::UdpSocket::bind((ip, 0)).map_err(|source| StartError::Relay { ip, source })?;
+        }
+        Ok(())
+    }
+
+    /// Checks what can be told without a socket.
+    fn check_values(&self) -> Result<(), StartError> {
+        if self.realm.is_empty() || self.realm.chars().count() > 127 {
+            return Err(StartError::BadRealm);
+        }
+        if self.ports.is_empty() || *self.ports.start() == 0 {
+            return Err(StartError::BadPorts(*self.ports.start(), *self.ports.end()));
         }
         Ok(())
     }

@@ -55,6 +55,14 @@ pub enum StartError {
     /// The realm does not fit its attribute.
     #[error("the realm must have 1 to 127 characters")]
     BadRealm,
+    /// On other sockets than the operating system's, no relay address can be found out.
+    #[error("no relay address: start_on() looks for none; name one with relay_address()")]
+    NoRelayAddress,
+    /// A setting of which [`start_on`](super::TurnServerBuilder::start_on) can make nothing.
+    #[error(
+        "{0} cannot be had with start_on(), which has the sockets it is given, and one worker: use start()"
+    )]
+    NotOnSockets(&'static str),
     /// A thread could not be started.
     #[error("cannot start a worker: {0}")]
     Worker(io::Error),

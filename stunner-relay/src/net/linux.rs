@@ -14,7 +14,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use super::{
     batch::{RecvBatch, SLOTS},
     marks::{Copied, Marks},
-    socket::{Datagram, DatagramSocket, Network, Ready, Volley},
+    socket::{Datagram, DatagramSocket, Network, Ready, Volley, send_all},
     tokio_network::TokioNetwork,
 };
 use crate::IcmpError;
@@ -103,8 +103,15 @@ impl LinuxNetwork {
         Self { shared: Rc::new(Shared { receiver, sender, takes, copied, rings }) }
     }
 
-    /// A listener's socket. What it is asked for and the kernel does not know is left out.
-    pub(super) fn listener(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
+    /// Makes a bound, non-blocking socket a listener's, for [`start_on`](super::TurnServerBuilder::start_on). What it is asked
+    /// for and the kernel does not know is left out.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio's with I/O.
+    pub fn listener(&self, socket: StdUdpSocket) -> io::Result<LinuxSocket> {
         let everywhere = socket.local_addr()?.ip().is_unspecified();
         if !sys::join(&socket) {
             tracing::debug!("the kernel does not join datagrams: it has no UDP_GRO");
@@ -188,7 +195,7 @@ impl Network for LinuxNetwork {
     fn send(&self, volleys: &[Volley<'_, LinuxSocket>]) {
         match &self.shared.rings {
             Some(rings) => rings.send(volleys),
-            None => volleys.iter().for_each(|volley| volley.socket.send_all(volley.datagrams)),
+            None => volleys.iter().for_each(|volley| send_all(volley.socket, volley.datagrams)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The shell: a TURN server on real sockets, one thread for each core.
+//! The shell: a TURN server on real sockets, one thread for each core; or on sockets of one's own, on one's own thread.
 
 use std::{
     io,
@@ -47,7 +47,8 @@ pub use marks::Marks;
 pub use socket::{Datagram, DatagramSocket, Network, Ready, Volley};
 pub use tokio_network::TokioNetwork;
 
-/// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first.
+/// A running TURN server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets calls end first. One that was
+/// [started on](TurnServerBuilder::start_on) the caller's thread stops when that comes to it.
 #[derive(Debug)]
 pub struct TurnServer {
     shared: Arc<Shared>,
@@ -91,7 +92,9 @@ impl TurnServer {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
     pub fn is_live(&self) -> bool {
-        self.shared.heard_since(Instant::now().checked_sub(PATIENCE))
+        // Who shares the caller's thread shares the clock of its runtime, which may be paused.
+        let now = if self.threads.is_empty() { TokioNetwork.now() } else { Instant::now() };
+        self.shared.heard_since(now.checked_sub(PATIENCE))
     }
 
     /// Takes no more allocations: who asks for one is sent to `alternates` (300, RFC 8489, section 10), or told that there
@@ -109,13 +112,17 @@ impl TurnServer {
     }
 
     /// [Drains](Self::drain) the server, unless it drains already, waits until it is [idle](Self::idle), at most for
-    /// `grace`, and stops.
+    /// `grace`, and stops. Where it was [started on](TurnServerBuilder::start_on) a `LocalSet`, that must run meanwhile.
     pub async fn shutdown(mut self, grace: Duration) {
         if !self.shared.is_draining() {
             self.drain(&[]);
         }
         let _ = tokio::time::timeout(grace, self.idle()).await;
         self.phase.send_replace(Phase::Stopped);
+        if self.threads.is_empty() {
+            // The worker is on somebody's `LocalSet`, and gone when nobody listens.
+            return self.phase.closed().await;
+        }
         let threads = std::mem::take(&mut self.threads);
         let _ =
             tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| drop(thread.join()))).await;

@@ -13,7 +13,7 @@ use super::{
     batch::{Buffer, Buffers, RecvBatch},
     marks::Marks,
     outbox::{FromRelay, MAX_SENT},
-    socket::{Datagram, DatagramSocket, Network, Volley},
+    socket::{Datagram, DatagramSocket, Network, Volley, send_all},
     worker::Worker,
 };
 use crate::{Client, RelayId};
@@ -132,7 +132,7 @@ impl<N: Network> Worker<N> {
             buffers,
             |listener, datagrams| {
                 if let Some(Some(listener)) = self.listeners.get(usize::from(listener)) {
-                    listener.socket.send_all(datagrams);
+                    send_all(&*listener.socket, datagrams);
                 }
             },
             |runs| self.send_from_relays(runs),
@@ -160,7 +160,7 @@ impl<N: Network> Worker<N> {
             }
         } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
             let datagram = Datagram { to: client.tuple.client, from: self.source(client), marks, parts };
-            listener.socket.send_all(&[datagram]);
+            send_all(&*listener.socket, &[datagram]);
         }
     }
 
@@ -170,7 +170,7 @@ impl<N: Network> Worker<N> {
         if let Some(listener) = self.listeners.iter().flatten().find(is_from) {
             let source = listener.is_everywhere.then_some(from.ip());
             let parts = [reply, &[], &[]].map(IoSlice::new);
-            listener.socket.send_all(&[Datagram { to, from: source, marks: Marks::default(), parts }]);
+            send_all(&*listener.socket, &[Datagram { to, from: source, marks: Marks::default(), parts }]);
         }
     }
 

@@ -143,7 +143,7 @@ impl Seed {
             }
         }
         let now = network.now();
-        let worker = Worker::new(Parts {
+        let parts = Parts {
             network,
             server: Server::new(self.config, rand::random(), now),
             listeners: udp,
@@ -153,15 +153,25 @@ impl Seed {
             shared: self.shared,
             max_added_latency: self.max_added_latency,
             index: self.index,
-        });
-        worker.start();
-        tokio::task::spawn_local(drain(worker.clone(), phases));
-        for (index, socket) in tcp.into_iter().enumerate() {
-            if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
-                tokio::task::spawn_local(stream::accept(worker.clone(), ListenerId(index), socket));
-            }
-        }
+        };
+        begin(parts, tcp, phases);
         Ok(())
+    }
+}
+
+/// Starts the tasks of a worker, which end with the `LocalSet` that they are on.
+pub(super) fn begin<N: Network>(
+    parts: Parts<N>,
+    tcp: Vec<Option<tokio::net::TcpListener>>,
+    phases: watch::Receiver<Phase>,
+) {
+    let worker = Worker::new(parts);
+    worker.start();
+    tokio::task::spawn_local(drain(worker.clone(), phases));
+    for (index, socket) in tcp.into_iter().enumerate() {
+        if let (Some(socket), Ok(index)) = (socket, u16::try_from(index)) {
+            tokio::task::spawn_local(stream::accept(worker.clone(), ListenerId(index), socket));
+        }
     }
 }
 

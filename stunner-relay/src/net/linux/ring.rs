@@ -22,7 +22,7 @@ use crate::net::{
     batch::RecvBatch,
     marks::Marks,
     outbox::MAX_SENT,
-    socket::{DatagramSocket, Volley},
+    socket::{DatagramSocket, Volley, send_all},
 };
 
 mod buffers;
@@ -144,7 +144,7 @@ impl Rings {
                         together.push(outgoing);
                         whose.push(volley);
                     }
-                    None => volley.socket.send_all(volley.datagrams),
+                    None => send_all(volley.socket, volley.datagrams),
                 }
             }
             self.send_together(&together, &whose);
@@ -170,7 +170,7 @@ impl Rings {
         let mut ring = self.send.borrow_mut();
         let sent = match &mut *ring {
             Some(ring) if together.len() > 1 => ring.send(together),
-            _ => return whose.iter().for_each(|volley| volley.socket.send_all(volley.datagrams)),
+            _ => return whose.iter().for_each(|volley| send_all(volley.socket, volley.datagrams)),
         };
         let is_broken = match sent {
             Ok(failed) => failed.iter().fold(false, |broken, &(index, error)| {
@@ -198,7 +198,7 @@ fn is_ring_to_blame(volley: &Volley<'_, LinuxSocket>, error: i32) -> bool {
     let error = io::Error::from_raw_os_error(error);
     if is_of_another(&error) {
         volley.socket.tell_error();
-        volley.socket.send_all(volley.datagrams);
+        send_all(volley.socket, volley.datagrams);
     }
     is_refusal(&error) && volley.socket.try_send(volley.datagrams).is_ok()
 }
