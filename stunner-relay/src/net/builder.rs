@@ -266,7 +266,7 @@ impl TurnServerBuilder {
         let relays = Arc::new(LiveRelays::new(&advertised));
         let mut config = self.config(relays.clone())?;
         let workers = self.count_workers(&config)?;
-        let shared = Arc::new(Shared::new(relays, workers));
+        let shared = Arc::new(Shared::new(relays, &advertised, workers));
         let reservations = SharedReservations::<TokioNetwork>::default();
         let mut bound = self.bind(&mut config, workers)?;
         announce(&bound, self.portable);

@@ -3,11 +3,13 @@
 use std::{
     io::{self, IoSlice},
     net::{IpAddr, SocketAddr},
+    ops::Range,
     rc::Rc,
     time::Instant,
 };
 
 use super::{
+    mailbox::{Letter, Mail},
     outbox::range_of,
     socket::{Datagram, DatagramSocket, Network, RecvBatch},
     worker::Worker,
@@ -41,7 +43,8 @@ impl<S: DatagramSocket> Listener<S> {
 }
 
 impl<N: Network> Worker<N> {
-    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket.
+    /// To a client of this worker at once, to another worker's by its mailbox, both without the kernel; to anyone else
+    /// through the relay's socket.
     pub(super) fn send_to_peer(
         &self,
         relay: RelayId,
@@ -58,13 +61,54 @@ impl<N: Network> Worker<N> {
         if let Some((other, from)) = hairpin {
             return self.handle_peer(data, from, other, now, buffer);
         }
+        let range = range_of(data, buffer);
+        if let Some(data) = &range
+            && self.post(relay, peer, data)
+        {
+            return;
+        }
         let to = self.bound(peer);
-        match range_of(data, buffer) {
+        match range {
             Some(range) => self.outbox.borrow_mut().push_peer(relay, to, range, dont_fragment),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
                 self.send_from_relay(relay, &[Datagram { to, from: None, dont_fragment, parts }]);
             }
+        }
+    }
+
+    /// Puts data for another worker's relayed transport address aside for the flush, and says whether it is one.
+    ///
+    /// There is no network in between: nothing is cut in pieces, and DONT-FRAGMENT has nothing to forbid.
+    fn post(&self, relay: RelayId, peer: SocketAddr, data: &Range<usize>) -> bool {
+        let owner = self.shared.owners.of(peer).filter(|&owner| owner != self.index);
+        let Some(owner) = owner else { return false };
+        let from = self.server.borrow().relayed(relay);
+        if let Some(from) = from {
+            let letter = Letter { from, to: peer, data: data.clone() };
+            self.outbox.borrow_mut().push_letter(owner, letter);
+        }
+        from.is_some()
+    }
+
+    /// Hands clients of this worker what others have for them.
+    pub(super) async fn collect(self: Rc<Self>) {
+        let Some(mailbox) = self.shared.mailboxes.get(self.index) else { return };
+        let mut mail = Mail::default();
+        loop {
+            mailbox.collect(&mut mail).await;
+            // What waits is in another buffer than these packets.
+            self.flush_batch(&mut self.batch.borrow_mut());
+            let now = self.network.now();
+            for Letter { from, to, data } in &mail.letters {
+                let relay = self.server.borrow().relay_at(*to);
+                match (relay, mail.bytes.get(data.clone())) {
+                    (Some(relay), Some(data)) => self.handle_peer(data, *from, relay, now, &mail.bytes),
+                    _ => self.count_lost(1),
+                }
+            }
+            self.flush_counted(&mail.bytes);
+            self.rest();
         }
     }
 
@@ -110,17 +154,33 @@ impl<N: Network> Worker<N> {
 
     /// Sends what waits in the batch, and empties it.
     pub(super) fn flush_batch(&self, batch: &mut RecvBatch) {
+        self.flush_counted(batch.buffer());
+        batch.clear();
+    }
+
+    /// The same of any buffer, where the packets in it may have waited for company.
+    fn flush_counted(&self, buffer: &[u8]) {
         if let Some(company) = &self.company {
             company.borrow_mut().sent(self.outbox.borrow().len());
         }
-        self.flush(batch.buffer());
-        batch.clear();
+        self.flush(buffer);
+    }
+
+    /// Lets the task that sends run, which makes a busy worker rest.
+    pub(super) fn rest(&self) {
+        if self.company.is_some() {
+            self.bell.ring();
+        }
     }
 
     /// Sends what was collected while the packets of a buffer were worked through.
     pub(super) fn flush(&self, buffer: &[u8]) {
         self.outbox.borrow_mut().flush(
             buffer,
+            |worker, letters| {
+                let refused = self.shared.mailboxes.get(worker).map(|mailbox| mailbox.post(letters, buffer));
+                self.count_lost(refused.unwrap_or_default());
+            },
             |listener, datagrams| {
                 if let Some(Some(listener)) = self.listeners.get(usize::from(listener)) {
                     send_all(&*listener.socket, datagrams);
@@ -198,3 +258,6 @@ fn send_all(socket: &impl DatagramSocket, mut datagrams: &[Datagram<'_>]) {
         datagrams = datagrams.get(sent..).unwrap_or_default();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! From one worker to another: packets for relayed transport addresses that are a neighbour's.
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+use tokio::task::yield_now;
+
+/// Packets that may wait for a worker; one that hangs costs no more.
+const MAX_PACKETS: usize = 4_096;
+
+/// The same in bytes: as many as a worker receives in one turn at most.
+const MAX_BYTES: usize = 2 << 20;
+
+/// A packet from one relayed transport address to another, both as they are advertised.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    /// Where in a buffer its data are.
+    pub(super) data: Range<usize>,
+}
+
+/// Letters, and the buffer that their data are in.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    pub(super) letters: Vec<Letter>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What waits for one worker. Others lock it once for all that a turn of theirs has for it, the worker once for all that it
+/// finds. On cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Mailbox(Mutex<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    mail: Mail,
+    /// Who waits for mail; it is woken for the first letter.
+    owner: Option<Waker>,
+}
+
+impl Mail {
+    fn clear(&mut self) {
+        self.letters.clear();
+        self.bytes.clear();
+    }
+
+    /// Takes a copy in, if there is room.
+    fn take_in(&mut self, letter: &Letter, data: &[u8]) -> bool {
+        let start = self.bytes.len();
+        let fits = self.letters.len() < MAX_PACKETS && start + data.len() <= MAX_BYTES;
+        if fits {
+            self.bytes.extend_from_slice(data);
+            self.letters.push(Letter { data: start..self.bytes.len(), ..*letter });
+        }
+        fits
+    }
+}
+
+impl Mailbox {
+    /// Takes in copies of what these letters have in `buffer`. Returns how many of them there was no room for.
+    pub(super) fn post(&self, letters: &[Letter], buffer: &[u8]) -> usize {
+        let mut inside = self.lock();
+        let data = |letter: &Letter| buffer.get(letter.data.clone()).unwrap_or_default();
+        let refused = letters.iter().filter(|letter| !inside.mail.take_in(letter, data(letter))).count();
+        let owner = if refused < letters.len() { inside.owner.take() } else { None };
+        drop(inside);
+        // It would find the lock taken otherwise.
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+        refused
+    }
+
+    /// Waits for letters, and exchanges them for `mail`, of which only the room is kept.
+    pub(super) async fn collect(&self, mail: &mut Mail) {
+        mail.clear();
+        if !self.lock().mail.letters.is_empty() {
+            // Something has come while the owner was at work: sockets have their turn before.
+            yield_now().await;
+        }
+        poll_fn(|context| {
+            let mut inside = self.lock();
+            if inside.mail.letters.is_empty() {
+                inside.owner = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            std::mem::swap(&mut inside.mail, mail);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
