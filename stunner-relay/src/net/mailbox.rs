@@ -10,11 +10,12 @@ use std::{
 
 use tokio::task::yield_now;
 
-/// Packets that may wait for a worker; one that hangs costs no more.
+/// Packets that may wait for a worker; one that hangs costs no more. Half of it is as many as another one receives over UDP
+/// in one turn: 32 trains of 64.
 const MAX_PACKETS: usize = 4_096;
 
-/// The same in bytes: as many as a worker receives in one turn at most.
-const MAX_BYTES: usize = 2 << 20;
+/// The same in bytes, with the same half.
+const MAX_BYTES: usize = 4 << 20;
 
 /// A packet from one relayed transport address to another, both as they are advertised.
 #[derive(Clone, Debug)]
@@ -51,10 +52,10 @@ impl Mail {
         self.bytes.clear();
     }
 
-    /// Takes a copy in, if there is room.
-    fn take_in(&mut self, letter: &Letter, data: &[u8]) -> bool {
+    /// Takes a copy in, if it has no more packets and bytes then.
+    fn take_in(&mut self, letter: &Letter, data: &[u8], (packets, bytes): (usize, usize)) -> bool {
         let start = self.bytes.len();
-        let fits = self.letters.len() < MAX_PACKETS && start + data.len() <= MAX_BYTES;
+        let fits = self.letters.len() < packets && start + data.len() <= bytes;
         if fits {
             self.bytes.extend_from_slice(data);
             self.letters.push(Letter { data: start..self.bytes.len(), ..*letter });
@@ -64,12 +65,16 @@ impl Mail {
 }
 
 impl Mailbox {
-    /// Takes in copies of what these letters have in `buffer`. Returns how many of them there was no room for.
+    /// Takes in copies of what these letters have in `buffer`, up to half of the room that is left: a flood, which is many
+    /// packets at once, does not take it all. Returns how many it refused.
     pub(super) fn post(&self, letters: &[Letter], buffer: &[u8]) -> usize {
         let mut inside = self.lock();
+        let Inside { mail, owner } = &mut *inside;
+        let half = |taken: usize, most: usize| taken + (most - taken).div_ceil(2);
+        let limits = (half(mail.letters.len(), MAX_PACKETS), half(mail.bytes.len(), MAX_BYTES));
         let data = |letter: &Letter| buffer.get(letter.data.clone()).unwrap_or_default();
-        let refused = letters.iter().filter(|letter| !inside.mail.take_in(letter, data(letter))).count();
-        let owner = if refused < letters.len() { inside.owner.take() } else { None };
+        let refused = letters.iter().filter(|letter| !mail.take_in(letter, data(letter), limits)).count();
+        let owner = if refused < letters.len() { owner.take() } else { None };
         drop(inside);
         // It would find the lock taken otherwise.
         if let Some(owner) = owner {

@@ -8,6 +8,8 @@ use std::{
     time::Instant,
 };
 
+use tokio::task::yield_now;
+
 use super::{
     mailbox::{Letter, Mail},
     outbox::range_of,
@@ -15,6 +17,9 @@ use super::{
     worker::Worker,
 };
 use crate::{Client, RelayId};
+
+/// Packets of other workers that are delivered in one turn.
+const MAX_COLLECTED: usize = 256;
 
 /// A UDP listener.
 pub(super) struct Listener<S> {
@@ -97,19 +102,28 @@ impl<N: Network> Worker<N> {
         let mut mail = Mail::default();
         loop {
             mailbox.collect(&mut mail).await;
-            // What waits is in another buffer than these packets.
-            self.flush_batch(&mut self.batch.borrow_mut());
-            let now = self.network.now();
-            for Letter { from, to, data } in &mail.letters {
-                let relay = self.server.borrow().relay_at(*to);
-                match (relay, mail.bytes.get(data.clone())) {
-                    (Some(relay), Some(data)) => self.handle_peer(data, *from, relay, now, &mail.bytes),
-                    _ => self.count_lost(1),
+            for (turn, letters) in mail.letters.chunks(MAX_COLLECTED).enumerate() {
+                if turn > 0 {
+                    yield_now().await;
                 }
+                self.deliver(letters, &mail.bytes);
             }
-            self.flush_counted(&mail.bytes);
-            self.rest();
         }
+    }
+
+    fn deliver(&self, letters: &[Letter], bytes: &[u8]) {
+        // What waits is in another buffer than these packets.
+        self.flush_batch(&mut self.batch.borrow_mut());
+        let now = self.network.now();
+        for Letter { from, to, data } in letters {
+            let relay = self.server.borrow().relay_at(*to);
+            match (relay, bytes.get(data.clone())) {
+                (Some(relay), Some(data)) => self.handle_peer(data, *from, relay, now, bytes),
+                _ => self.count_lost(1),
+            }
+        }
+        self.flush_counted(bytes);
+        self.rest();
     }
 
     /// Answers a client: behind the other datagrams, or at once on a stream. Who has the answer finds the counters

@@ -216,6 +216,23 @@ fn a_packet_that_waits_while_its_relayed_transport_address_ends_is_counted_as_dr
 }
 
 #[test]
+fn between_many_packets_of_another_worker_others_have_their_turn() {
+    run(async {
+        let pair = Pair::new().bind(0).bind(1);
+        (0..2 * MAX_COLLECTED).for_each(|_| pair.send(0, CHANNEL_DATA));
+
+        spawn_local(pair.workers[1].clone().collect());
+        let mut seen = Vec::new();
+        while seen.last() != Some(&(2 * MAX_COLLECTED)) {
+            yield_now().await;
+            seen.push(pair.sent.borrow().len());
+        }
+
+        assert!(seen.contains(&MAX_COLLECTED), "{seen:?}");
+    });
+}
+
+#[test]
 fn a_relayed_transport_address_that_has_ended_is_any_peer() {
     run(async {
         let pair = Pair::new().bind(0).bind(1);
