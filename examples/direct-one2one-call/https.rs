@@ -286,6 +286,7 @@ fn counted(counters: &stunner_relay::Counters) -> serde_json::Value {
         "droppedFromClients": counters.dropped_from_clients,
         "droppedFromPeers": counters.dropped_from_peers,
         "droppedByKernel": counters.dropped_by_kernel,
+        "droppedBetweenWorkers": counters.dropped_between_workers,
     })
 }
 

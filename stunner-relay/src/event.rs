@@ -93,6 +93,9 @@ pub struct Counters {
     /// full, as far as it tells: Linux does with the next packet of that socket, and counts packets that came joined (GRO)
     /// as one. A [`Server`](crate::Server) alone has no sockets, and counts none.
     pub dropped_by_kernel: u64,
+    /// Packets from a client of one worker to that of another that found its mailbox full, or its relayed transport address
+    /// gone. A [`Server`](crate::Server) alone is one worker, and counts none.
+    pub dropped_between_workers: u64,
     /// ICMP errors that were told to clients.
     pub icmp_errors: u64,
     /// Application data, both ways, in all.
@@ -157,6 +160,7 @@ impl std::ops::Add for Counters {
             dropped_from_peers: self.dropped_from_peers + other.dropped_from_peers,
             dropped_for_bandwidth: self.dropped_for_bandwidth + other.dropped_for_bandwidth,
             dropped_by_kernel: self.dropped_by_kernel + other.dropped_by_kernel,
+            dropped_between_workers: self.dropped_between_workers + other.dropped_between_workers,
             icmp_errors: self.icmp_errors + other.icmp_errors,
             traffic: self.traffic + other.traffic,
         }

@@ -37,6 +37,9 @@ impl<N: Network> Worker<N> {
     }
 
     fn start_relay(self: &Rc<Self>, id: RelayId, socket: N::Socket) {
+        if let Some(relayed) = self.server.borrow().relayed(id) {
+            self.shared.owners.set(relayed, Some(self.index));
+        }
         let socket = Rc::new(socket);
         let read = || tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
         let task = (!socket.deliver(id.index())).then(read);

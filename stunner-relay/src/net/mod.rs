@@ -15,6 +15,8 @@ use stunner_proto::attribute::AddressFamily;
 use tokio::sync::watch;
 
 use crate::{Counters, LiveRelays};
+use mailbox::Mailbox;
+use owners::Owners;
 
 mod announce;
 mod batch;
@@ -26,8 +28,10 @@ mod error;
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
+mod mailbox;
 mod marks;
 mod outbox;
+mod owners;
 mod ports;
 mod send;
 mod socket;
@@ -180,11 +184,15 @@ impl RelayAddress {
     }
 }
 
-/// What the workers of a server share. Nothing here is touched for a packet that is relayed, but the live relays.
+/// What the workers of a server share. Of this a packet that is relayed touches the live relays and their owners, and a
+/// mailbox where it is for another worker's client.
 #[derive(Debug)]
 struct Shared {
     draining: AtomicBool,
     relays: Arc<LiveRelays>,
+    owners: Owners,
+    /// One for each worker.
+    mailboxes: Box<[Mailbox]>,
     counters: Box<[Published]>,
 }
 
@@ -202,10 +210,12 @@ impl Default for Published {
 }
 
 impl Shared {
-    fn new(relays: Arc<LiveRelays>, workers: usize) -> Self {
+    fn new(relays: Arc<LiveRelays>, advertised: &[IpAddr], workers: usize) -> Self {
         Self {
             draining: AtomicBool::new(false),
             relays,
+            owners: Owners::new(advertised, workers),
+            mailboxes: std::iter::repeat_with(Mailbox::default).take(workers).collect(),
             counters: std::iter::repeat_with(Published::default).take(workers).collect(),
         }
     }

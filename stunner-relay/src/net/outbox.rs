@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 
 use super::{
     batch::{Buffers, Part},
+    mailbox::Letter,
     marks::Marks,
     socket::Datagram,
 };
@@ -26,6 +27,8 @@ const HEAD: usize = 48;
 pub(super) struct Outbox {
     to_clients: Vec<ToClient>,
     to_peers: Vec<ToPeer>,
+    /// By the worker's number.
+    to_workers: Vec<Vec<Letter>>,
     responses: Vec<u8>,
 }
 
@@ -53,7 +56,8 @@ struct ToPeer {
 impl Outbox {
     /// How many packets wait.
     pub(super) fn len(&self) -> usize {
-        self.to_clients.len() + self.to_peers.len()
+        let to_workers = self.to_workers.iter().map(Vec::len);
+        self.to_clients.len() + self.to_peers.len() + to_workers.sum::<usize>()
     }
 
     /// Whether nothing waits.
@@ -108,13 +112,30 @@ impl Outbox {
         self.to_peers.push(ToPeer { relay, to, data, marks });
     }
 
-    /// Hands everything out, in runs that belong to one listener or to one relayed transport address, and forgets it.
+    /// A packet for a client of another worker.
+    pub(super) fn push_letter(&mut self, worker: usize, letter: Letter) {
+        if self.to_workers.len() <= worker {
+            self.to_workers.resize_with(worker + 1, Vec::new);
+        }
+        self.to_workers[worker].push(letter);
+    }
+
+    /// Hands everything out, in runs that belong to one worker, to one listener or to one relayed transport address, and
+    /// forgets it.
     pub(super) fn flush(
         &mut self,
         buffers: &(impl Buffers + ?Sized),
+        mut to_workers: impl FnMut(usize, &[Letter]),
         mut to_clients: impl FnMut(u16, &[Datagram<'_>]),
         mut to_peers: impl FnMut(&[FromRelay<'_>]),
     ) {
+        // Others begin with these while this worker sends.
+        for (worker, letters) in
+            self.to_workers.iter_mut().enumerate().filter(|(_, letters)| !letters.is_empty())
+        {
+            to_workers(worker, letters);
+            letters.clear();
+        }
         for run in self.to_clients.chunk_by(|a, b| a.listener == b.listener) {
             for part in run.chunks(MAX_SENT) {
                 let mut datagrams = ArrayVec::<_, MAX_SENT>::new();

@@ -8,15 +8,20 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
+use tokio::task::yield_now;
 
 use super::{
-    batch::{Buffer, Buffers, RecvBatch},
+    batch::{Buffer, Buffers, Part, RecvBatch},
+    mailbox::{Letter, Mail},
     marks::Marks,
     outbox::{FromRelay, MAX_SENT},
     socket::{Datagram, DatagramSocket, Network, Volley, send_all},
     worker::Worker,
 };
 use crate::{Client, RelayId};
+
+/// Packets of other workers that are delivered in one turn.
+const MAX_COLLECTED: usize = 256;
 
 /// A UDP listener.
 pub(super) struct Listener<S> {
@@ -45,8 +50,8 @@ impl<S: DatagramSocket> Listener<S> {
 }
 
 impl<N: Network> Worker<N> {
-    /// To a client of this worker at once, without the kernel; to anyone else through the relay's socket. What has no hop
-    /// left goes nowhere; it was counted as what a full socket drops is.
+    /// To a client of this worker at once, to another worker's by its mailbox, both without the kernel; to anyone else
+    /// through the relay's socket. What has no hop left goes nowhere; it was counted as what a full socket drops is.
     pub(super) fn send_to_peer(
         &self,
         relay: RelayId,
@@ -66,8 +71,14 @@ impl<N: Network> Worker<N> {
             let marks = Marks { dont_fragment: false, ..marks };
             return self.handle_peer(data, from, other, marks, now, buffer);
         }
+        let part = buffer.part(data);
+        if let Some(data) = &part
+            && self.post(relay, peer, marks, data)
+        {
+            return;
+        }
         let to = self.bound(peer);
-        match buffer.part(data) {
+        match part {
             Some(part) => self.outbox.borrow_mut().push_peer(relay, to, part, marks),
             None => {
                 let parts = [data, &[], &[]].map(IoSlice::new);
@@ -75,6 +86,54 @@ impl<N: Network> Worker<N> {
                 self.send_from_relays(&[FromRelay { relay, datagrams }]);
             }
         }
+    }
+
+    /// Puts data for another worker's relayed transport address aside for the flush, and says whether it is one.
+    ///
+    /// There is no network in between: nothing is cut in pieces, and DONT-FRAGMENT has nothing to forbid.
+    fn post(&self, relay: RelayId, peer: SocketAddr, marks: Marks, data: &Part) -> bool {
+        let owner = self.shared.owners.of(peer).filter(|&owner| owner != self.index);
+        let Some(owner) = owner else { return false };
+        let from = self.server.borrow().relayed(relay);
+        if let Some(from) = from {
+            // As between two clients of one worker, nobody sees the DF bit.
+            let marks = Marks { dont_fragment: false, ..marks };
+            let letter = Letter { from, to: peer, marks, data: data.clone() };
+            self.outbox.borrow_mut().push_letter(owner, letter);
+        }
+        from.is_some()
+    }
+
+    /// Hands clients of this worker what others have for them.
+    pub(super) async fn collect(self: Rc<Self>) {
+        let Some(mailbox) = self.shared.mailboxes.get(self.index) else { return };
+        let mut mail = Mail::default();
+        loop {
+            mailbox.collect(&mut mail).await;
+            for (turn, letters) in mail.letters.chunks(MAX_COLLECTED).enumerate() {
+                if turn > 0 {
+                    yield_now().await;
+                }
+                self.deliver(letters, &mail.bytes);
+            }
+        }
+    }
+
+    fn deliver(&self, letters: &[Letter], bytes: &[u8]) {
+        // What waits is in another buffer than these packets.
+        self.flush_batch(&mut self.batch.borrow_mut());
+        let now = self.network.now();
+        for Letter { from, to, marks, data } in letters {
+            let relay = self.server.borrow().relay_at(*to);
+            match relay {
+                Some(relay) => {
+                    self.handle_peer(bytes.part(data), *from, relay, *marks, now, Buffer::only(bytes));
+                }
+                None => self.count_lost(1),
+            }
+        }
+        self.flush_counted(bytes);
+        self.rest();
     }
 
     /// Answers a client: behind the other datagrams, or at once on a stream. Who has the answer finds the counters
@@ -119,17 +178,33 @@ impl<N: Network> Worker<N> {
 
     /// Sends what waits in the batch, and empties it.
     pub(super) fn flush_batch(&self, batch: &mut RecvBatch) {
+        self.flush_counted(batch);
+        batch.clear();
+    }
+
+    /// The same of any buffers, where the packets in them may have waited for company.
+    fn flush_counted(&self, buffers: &(impl Buffers + ?Sized)) {
         if let Some(company) = &self.company {
             company.borrow_mut().sent(self.outbox.borrow().len());
         }
-        self.flush(batch);
-        batch.clear();
+        self.flush(buffers);
+    }
+
+    /// Lets the task that sends run, which makes a busy worker rest.
+    pub(super) fn rest(&self) {
+        if self.company.is_some() {
+            self.bell.ring();
+        }
     }
 
     /// Sends what was collected while the packets of these buffers were worked through.
     pub(super) fn flush(&self, buffers: &(impl Buffers + ?Sized)) {
         self.outbox.borrow_mut().flush(
             buffers,
+            |worker, letters| {
+                let refused = self.shared.mailboxes.get(worker).map(|mailbox| mailbox.post(letters, buffers));
+                self.count_lost(refused.unwrap_or_default());
+            },
             |listener, datagrams| {
                 if let Some(Some(listener)) = self.listeners.get(usize::from(listener)) {
                     send_all(&*listener.socket, datagrams);
@@ -196,3 +271,6 @@ impl<N: Network> Worker<N> {
         moved.filter(|&relayed| self.shared.relays.is_live(relayed)).unwrap_or(from)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,12 @@
 //! How workers begin: sockets that they share a port by, and the thread of each.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use tokio::{net::UdpSocket, sync::watch, task::LocalSet};
 
@@ -76,6 +82,8 @@ pub(super) struct Seed {
     pub(super) portable: bool,
     pub(super) copied: Copied,
     pub(super) io_uring: bool,
+    /// Who waits for the worker to be there.
+    pub(super) started: mpsc::Sender<io::Result<()>>,
 }
 
 /// A network that makes sockets of listeners, too.
@@ -99,16 +107,19 @@ impl Listening for super::LinuxNetwork {
 impl Seed {
     /// The whole life of a worker.
     pub(super) fn run(self, mut phases: watch::Receiver<Phase>) {
+        let started = self.started.clone();
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
             Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "a worker has no runtime"),
+            // Nobody who waits any more needs to know.
+            Err(error) => return drop(started.send(Err(error))),
         };
         LocalSet::new().block_on(&runtime, async move {
-            if let Err(error) = self.start_on_best(phases.clone()) {
-                return tracing::error!(%error, "a worker could not start");
+            let begun = self.start_on_best(phases.clone());
+            let runs = begun.is_ok();
+            if started.send(begun).is_ok() && runs {
+                // An error says that the server is gone, which is reason enough to stop.
+                let _ = phases.wait_for(|phase| matches!(phase, Phase::Stopped)).await;
             }
-            // An error says that the server is gone, which is reason enough to stop.
-            let _ = phases.wait_for(|phase| matches!(phase, Phase::Stopped)).await;
         });
     }
 

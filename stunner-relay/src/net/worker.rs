@@ -53,7 +53,9 @@ pub(super) struct Worker<N: Network> {
     pub(super) complaints: Complaints,
     /// How many packets the operating system dropped, of all sockets that there are and were.
     dropped: Cell<u64>,
-    index: usize,
+    /// How many packets between workers had no room in a mailbox, or came too late.
+    lost: Cell<u64>,
+    pub(super) index: usize,
 }
 
 /// Ports that any worker's client may come for; touched by requests only.
@@ -101,6 +103,7 @@ impl<N: Network> Worker<N> {
             company: parts.max_added_latency.map(|most| RefCell::new(Company::new(most, now))),
             complaints: Complaints::default(),
             dropped: Cell::new(0),
+            lost: Cell::new(0),
             index: parts.index,
         })
     }
@@ -115,6 +118,9 @@ impl<N: Network> Worker<N> {
         }
         tokio::task::spawn_local(Self::arrivals(self.clone()));
         tokio::task::spawn_local(Self::send(self.clone()));
+        if self.shared.mailboxes.len() > 1 {
+            tokio::task::spawn_local(Self::collect(self.clone()));
+        }
         tokio::task::spawn_local(Self::watch(self.clone()));
     }
 
@@ -137,9 +143,7 @@ impl<N: Network> Worker<N> {
             }
             // Most of it is for peers, each by another socket: waiting would bring nothing together.
             self.flush_batch(&mut batch);
-            if self.company.is_some() {
-                self.bell.ring();
-            }
+            self.rest();
         }
     }
 
@@ -198,6 +202,11 @@ impl<N: Network> Worker<N> {
     fn count_dropped(&self, before: &mut u64, total: u64) {
         self.dropped.set(self.dropped.get() + total.saturating_sub(*before));
         *before = total;
+    }
+
+    /// Adds packets between workers that get nowhere.
+    pub(super) fn count_lost(&self, packets: usize) {
+        self.lost.set(self.lost.get() + packets as u64);
     }
 
     /// Tells the client of ICMP errors that came back to its relayed transport address.
@@ -300,7 +309,7 @@ impl<N: Network> Worker<N> {
                 }
                 Event::Disconnected { .. } => {}
                 Event::Closed { relay, client, relayed, user, why, traffic } => {
-                    self.free(relay, now);
+                    self.free(relay, relayed, now);
                     tracing::info!(client = %client.tuple.client, %relayed, user, ?why,
                         packets_to_peers = traffic.packets_to_peers, bytes_to_peers = traffic.bytes_to_peers,
                         packets_to_client = traffic.packets_to_client, bytes_to_client = traffic.bytes_to_client,
@@ -308,14 +317,20 @@ impl<N: Network> Worker<N> {
                 }
             }
         }
-        let counters = Counters { dropped_by_kernel: self.dropped.get(), ..self.server.borrow().counters() };
+        let counters = Counters {
+            dropped_by_kernel: self.dropped.get(),
+            dropped_between_workers: self.lost.get(),
+            ..self.server.borrow().counters()
+        };
         self.shared.publish(self.index, counters, now);
     }
 
-    fn free(&self, relay: RelayId, now: Instant) {
+    fn free(&self, relay: RelayId, relayed: SocketAddr, now: Instant) {
         let mut relays = self.relays.borrow_mut();
         let Some(slot) = relays.get_mut(relay.index()) else { return };
         if let Some(freed) = slot.take_if(|found| found.id == relay) {
+            // As long as the socket is open, nobody else can get the port.
+            self.shared.owners.set(relayed, None);
             freed.task.iter().for_each(AbortHandle::abort);
             if let Ok(address) = freed.socket.local_addr() {
                 self.ports.borrow_mut().release(address, now);

@@ -87,7 +87,7 @@ impl TurnServerBuilder {
         // Whether sockets can keep datagrams whole is for whoever makes them to say.
         self.portable = true;
         let config = self.config(relays.clone())?;
-        let shared = Arc::new(Shared::new(relays, 1));
+        let shared = Arc::new(Shared::new(relays, &advertised, 1));
         let now = network.now();
         shared.publish(0, Counters::default(), now);
         let parts = Parts {

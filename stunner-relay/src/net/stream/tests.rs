@@ -28,7 +28,7 @@ async fn connected() -> TcpStream {
         ports: Ports::new(49_152..=65_535, [1; 32]),
         reservations: Arc::default(),
         addresses: vec![RelayAddress::bind(Ipv4Addr::LOCALHOST.into())],
-        shared: Arc::new(Shared::new(Arc::new(LiveRelays::default()), 1)),
+        shared: Arc::new(Shared::new(Arc::new(LiveRelays::default()), &[], 1)),
         max_added_latency: None,
         index: 0,
     });
