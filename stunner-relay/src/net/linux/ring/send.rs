@@ -14,6 +14,9 @@ use crate::net::{
 /// So many sockets can be looked up without counting who uses them, which is cheaper.
 const MAX_FILES: u32 = 1 << 16;
 
+/// [`MAX_SENT`], which is what is handed over at once.
+const ENTRIES: u32 = 64;
+
 /// A datagram, and the socket that it leaves by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outgoing<'a> {
@@ -46,7 +49,7 @@ impl SendRing {
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
-            .build(MAX_SENT as u32)?;
+            .build(ENTRIES)?;
         // No process has more files than that.
         let files = open_files()
             .map_or(MAX_FILES, |limit| u32::try_from(limit).map_or(MAX_FILES, |limit| limit.min(MAX_FILES)));
