@@ -287,6 +287,7 @@ fn counted(counters: &stunner_relay::Counters) -> serde_json::Value {
         "droppedFromPeers": counters.dropped_from_peers,
         "droppedByKernel": counters.dropped_by_kernel,
         "droppedBetweenWorkers": counters.dropped_between_workers,
+        "droppedOnStreams": counters.dropped_on_streams,
     })
 }
 

@@ -96,6 +96,8 @@ pub struct Counters {
     /// Packets from a client of one worker to that of another that found its mailbox full, or its relayed transport address
     /// gone. A [`Server`](crate::Server) alone is one worker, and counts none.
     pub dropped_between_workers: u64,
+    /// Frames that were dropped because a client over TCP reads more slowly than they come: the oldest that waited.
+    pub dropped_on_streams: u64,
     /// ICMP errors that were told to clients.
     pub icmp_errors: u64,
     /// Application data, both ways, in all.
@@ -161,6 +163,7 @@ impl std::ops::Add for Counters {
             dropped_for_bandwidth: self.dropped_for_bandwidth + other.dropped_for_bandwidth,
             dropped_by_kernel: self.dropped_by_kernel + other.dropped_by_kernel,
             dropped_between_workers: self.dropped_between_workers + other.dropped_between_workers,
+            dropped_on_streams: self.dropped_on_streams + other.dropped_on_streams,
             icmp_errors: self.icmp_errors + other.icmp_errors,
             traffic: self.traffic + other.traffic,
         }

@@ -180,6 +180,31 @@ impl RecvBatch {
         Ok(())
     }
 
+    /// Has a slot filled with what is read from a stream, behind `before`, which came earlier. `fill` returns how many bytes it
+    /// put into the room that it is given; when that is none, or an error, the batch is as it was. Otherwise returns the
+    /// buffer, and all that it has of the stream. There must be room.
+    pub(super) fn fill(
+        &mut self,
+        before: &[u8],
+        fill: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<Option<(Buffer<'_>, &[u8])>> {
+        let number = self.trains.len();
+        let Some(slot) = self.slots.get_mut(number) else { return Ok(None) };
+        let room = slot.room();
+        let Some((start, rest)) = room.split_at_mut_checked(before.len()) else { return Ok(None) };
+        start.copy_from_slice(before);
+        let len = match fill(rest)? {
+            0 => return Ok(None),
+            filled => before.len() + filled.min(rest.len()),
+        };
+        let from = SocketAddr::from(([0; 4], 0));
+        let (stride, marks) = (len, Marks::default());
+        self.trains.push(Train { from, to: None, start: 0, len, stride, marks, token: 0 });
+        let bytes = self.slots[number].bytes();
+        let number = u16::try_from(number).unwrap_or_default();
+        Ok(Some((Buffer { number, bytes }, &bytes[..len])))
+    }
+
     /// The slots for what comes next, in which [`push`](Self::push) expects it in order.
     #[cfg(target_os = "linux")]
     pub(super) fn vacant(&mut self) -> impl ExactSizeIterator<Item = &mut Slot> {

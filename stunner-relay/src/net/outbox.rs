@@ -26,6 +26,7 @@ const HEAD: usize = 48;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     to_clients: Vec<ToClient>,
+    to_streams: Vec<ToStream>,
     to_peers: Vec<ToPeer>,
     /// By the worker's number.
     to_workers: Vec<Vec<Letter>>,
@@ -37,10 +38,22 @@ struct ToClient {
     listener: u16,
     to: SocketAddr,
     from: Option<IpAddr>,
+    marks: Marks,
+    framed: Framed,
+}
+
+#[derive(Debug)]
+struct ToStream {
+    client: Client,
+    framed: Framed,
+}
+
+/// A frame with what is in front of its data and behind them, or a response.
+#[derive(Debug)]
+struct Framed {
     head: [u8; HEAD],
     head_len: u8,
     padding: u8,
-    marks: Marks,
     data: Part,
     is_response: bool,
 }
@@ -57,7 +70,7 @@ impl Outbox {
     /// How many packets wait.
     pub(super) fn len(&self) -> usize {
         let to_workers = self.to_workers.iter().map(Vec::len);
-        self.to_clients.len() + self.to_peers.len() + to_workers.sum::<usize>()
+        self.to_clients.len() + self.to_streams.len() + self.to_peers.len() + to_workers.sum::<usize>()
     }
 
     /// Whether nothing waits.
@@ -74,37 +87,26 @@ impl Outbox {
         data: Part,
         marks: Marks,
     ) {
-        let mut head = [0; HEAD];
-        let len = frame.head().len();
-        head[..len].copy_from_slice(frame.head());
-        self.to_clients.push(ToClient {
-            listener: client.listener.0,
-            to: client.tuple.client,
-            from,
-            head,
-            head_len: u8::try_from(len).unwrap_or_default(),
-            padding: u8::try_from(frame.padding().len()).unwrap_or_default(),
-            marks,
-            data,
-            is_response: false,
-        });
+        let (listener, to) = (client.listener.0, client.tuple.client);
+        self.to_clients.push(ToClient { listener, to, from, marks, framed: Framed::new(frame, data) });
     }
 
-    /// A response for a client over UDP.
+    /// A frame for a client on a stream, whose data are at `data`.
+    pub(super) fn push_stream(&mut self, client: &Client, frame: &Frame<'_>, data: Part) {
+        self.to_streams.push(ToStream { client: *client, framed: Framed::new(frame, data) });
+    }
+
+    /// A response for a client.
     pub(super) fn push_response(&mut self, client: &Client, from: Option<IpAddr>, response: &[u8]) {
         let start = self.responses.len();
         self.responses.extend_from_slice(response);
-        self.to_clients.push(ToClient {
-            listener: client.listener.0,
-            to: client.tuple.client,
-            from,
-            head: [0; HEAD],
-            head_len: 0,
-            padding: 0,
-            marks: Marks::default(),
-            data: Part::at(start..self.responses.len()),
-            is_response: true,
-        });
+        let framed = Framed::response(Part::at(start..self.responses.len()));
+        if client.tuple.transport.is_stream() {
+            self.to_streams.push(ToStream { client: *client, framed });
+        } else {
+            let (listener, to) = (client.listener.0, client.tuple.client);
+            self.to_clients.push(ToClient { listener, to, from, marks: Marks::default(), framed });
+        }
     }
 
     /// Data for a peer, which are at `data`.
@@ -120,14 +122,15 @@ impl Outbox {
         self.to_workers[worker].push(letter);
     }
 
-    /// Hands everything out, in runs that belong to one worker, to one listener or to one relayed transport address, and
-    /// forgets it.
+    /// Hands everything out, in runs that belong to one worker, to one listener, to one stream or to relayed transport
+    /// addresses, and forgets it.
     pub(super) fn flush(
         &mut self,
         buffers: &(impl Buffers + ?Sized),
         mut to_workers: impl FnMut(usize, &[Letter]),
         mut to_clients: impl FnMut(u16, &[Datagram<'_>]),
-        mut to_peers: impl FnMut(&[FromRelay<'_>]),
+        mut to_stream: impl FnMut(&Client, &[[IoSlice<'_>; 3]]),
+        to_peers: impl FnMut(&[FromRelay<'_>]),
     ) {
         // Others begin with these while this worker sends.
         for (worker, letters) in
@@ -144,7 +147,23 @@ impl Outbox {
             }
         }
         self.to_clients.clear();
+        for run in self.to_streams.chunk_by(|a, b| a.client.link == b.client.link) {
+            for part in run.chunks(MAX_SENT) {
+                let mut frames = ArrayVec::<_, MAX_SENT>::new();
+                frames.extend(part.iter().map(|entry| entry.framed.parts(buffers, &self.responses)));
+                to_stream(&run[0].client, &frames);
+            }
+        }
+        self.to_streams.clear();
         self.responses.clear();
+        self.flush_to_peers(buffers, to_peers);
+    }
+
+    fn flush_to_peers(
+        &mut self,
+        buffers: &(impl Buffers + ?Sized),
+        mut to_peers: impl FnMut(&[FromRelay<'_>]),
+    ) {
         for part in self.to_peers.chunks(MAX_SENT) {
             let mut datagrams = ArrayVec::<_, MAX_SENT>::new();
             datagrams.extend(part.iter().map(|entry| entry.datagram(buffers)));
@@ -168,17 +187,36 @@ pub(super) struct FromRelay<'a> {
     pub(super) datagrams: &'a [Datagram<'a>],
 }
 
-impl ToClient {
-    fn datagram<'a>(&'a self, buffers: &'a (impl Buffers + ?Sized), responses: &'a [u8]) -> Datagram<'a> {
+impl Framed {
+    fn new(frame: &Frame<'_>, data: Part) -> Self {
+        let mut head = [0; HEAD];
+        let len = frame.head().len();
+        head[..len].copy_from_slice(frame.head());
+        Self {
+            head,
+            head_len: u8::try_from(len).unwrap_or_default(),
+            padding: u8::try_from(frame.padding().len()).unwrap_or_default(),
+            data,
+            is_response: false,
+        }
+    }
+
+    const fn response(data: Part) -> Self {
+        Self { head: [0; HEAD], head_len: 0, padding: 0, data, is_response: true }
+    }
+
+    fn parts<'a>(&'a self, buffers: &'a (impl Buffers + ?Sized), responses: &'a [u8]) -> [IoSlice<'a>; 3] {
         let data = if self.is_response { responses.part(&self.data) } else { buffers.part(&self.data) };
         let head = &self.head[..usize::from(self.head_len)];
         let padding = &[0; 3][..usize::from(self.padding)];
-        Datagram {
-            to: self.to,
-            from: self.from,
-            marks: self.marks,
-            parts: [head, data, padding].map(IoSlice::new),
-        }
+        [head, data, padding].map(IoSlice::new)
+    }
+}
+
+impl ToClient {
+    fn datagram<'a>(&'a self, buffers: &'a (impl Buffers + ?Sized), responses: &'a [u8]) -> Datagram<'a> {
+        let parts = self.framed.parts(buffers, responses);
+        Datagram { to: self.to, from: self.from, marks: self.marks, parts }
     }
 }
 

@@ -136,15 +136,10 @@ impl<N: Network> Worker<N> {
         self.rest();
     }
 
-    /// Answers a client: behind the other datagrams, or at once on a stream. Who has the answer finds the counters
-    /// as the answer left them.
+    /// Answers a client, behind what else waits. Who has the answer finds the counters as the answer left them.
     pub(super) fn respond(&self, client: &Client, response: &[u8], now: Instant) {
         self.publish(now);
-        if client.tuple.transport.is_stream() {
-            self.send_to_client(client, Marks::default(), [response, &[], &[]].map(IoSlice::new));
-        } else {
-            self.outbox.borrow_mut().push_response(client, self.source(client), response);
-        }
+        self.outbox.borrow_mut().push_response(client, self.source(client), response);
     }
 
     /// Sends what all tasks of a turn have collected, behind the last of them: so that packets which came to many
@@ -210,6 +205,7 @@ impl<N: Network> Worker<N> {
                     send_all(&*listener.socket, datagrams);
                 }
             },
+            |client, frames| self.send_to_stream(client, frames),
             |runs| self.send_from_relays(runs),
         );
     }
@@ -225,14 +221,17 @@ impl<N: Network> Worker<N> {
         self.network.send(&volleys);
     }
 
+    fn send_to_stream(&self, client: &Client, frames: &[[IoSlice<'_>; 3]]) {
+        let connections = self.connections.borrow();
+        let found = connections.get(client.link as usize).filter(|found| found.tuple == client.tuple);
+        if let Some(connection) = found {
+            self.count_late(connection.send(frames));
+        }
+    }
+
     pub(super) fn send_to_client(&self, client: &Client, marks: Marks, parts: [IoSlice<'_>; 3]) {
         if client.tuple.transport.is_stream() {
-            let connections = self.connections.borrow();
-            let connection =
-                connections.get(client.link as usize).filter(|found| found.tuple == client.tuple);
-            if let Some(connection) = connection {
-                connection.send(parts);
-            }
+            self.send_to_stream(client, &[parts]);
         } else if let Some(Some(listener)) = self.listeners.get(usize::from(client.listener.0)) {
             let datagram = Datagram { to: client.tuple.client, from: self.source(client), marks, parts };
             send_all(&*listener.socket, &[datagram]);

@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
+use arrayvec::ArrayVec;
+use backlog::Backlog;
 use socket2::SockRef;
 
-use stunner_proto::framing::{MAX_FRAME, frame_len};
+use stunner_proto::framing::frame_len;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
@@ -18,14 +20,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{batch::Buffer, marks::Marks, socket::Network, worker::Worker};
+use super::{marks::Marks, outbox::MAX_SENT, socket::Network, worker::Worker};
 use crate::{Client, FiveTuple, ListenerId, Transport};
 
-/// What may wait for a client that reads slowly; frames beyond it are dropped.
-const MAX_BACKLOG: usize = 256 << 10;
+mod backlog;
 
-/// What a connection begins with; it grows for a frame that is longer.
-const READ_BUFFER: usize = 8 << 10;
+/// What may wait for a client that reads slowly, in bytes; the oldest frames beyond it are dropped.
+const MAX_BACKLOG: usize = 256 << 10;
 
 /// How long a connection may be without an allocation, or with half a frame.
 const IDLE: Duration = Duration::from_secs(60);
@@ -37,26 +38,33 @@ const MAX_CONNECTIONS: usize = 8_192;
 pub(super) struct Connection {
     pub(super) tuple: FiveTuple,
     stream: TcpStream,
-    backlog: RefCell<Vec<u8>>,
+    backlog: RefCell<Backlog>,
     waiting: Notify,
 }
 
 impl Connection {
-    /// Writes a frame, or lets it wait, or drops it. A frame is never cut.
-    pub(super) fn send(&self, parts: [IoSlice<'_>; 3]) {
+    /// Writes frames, or lets them wait, and then drops the oldest of those where too much waits. A frame is never cut.
+    /// Returns how many were dropped.
+    pub(super) fn send(&self, frames: &[[IoSlice<'_>; 3]]) -> usize {
         let mut backlog = self.backlog.borrow_mut();
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let written =
-            if backlog.is_empty() { self.stream.try_write_vectored(&parts).unwrap_or(0) } else { 0 };
-        if written == len || written == 0 && backlog.len() + len > MAX_BACKLOG {
-            return;
+        let mut written = 0;
+        if backlog.is_empty() {
+            let filled = frames.iter().flatten().filter(|part| !part.is_empty());
+            let parts: ArrayVec<IoSlice<'_>, { 3 * MAX_SENT }> = filled.copied().collect();
+            written = self.stream.try_write_vectored(&parts).unwrap_or(0);
         }
-        let mut skip = written;
-        for part in parts {
-            backlog.extend_from_slice(part.get(skip..).unwrap_or_default());
-            skip = skip.saturating_sub(part.len());
+        let mut dropped = 0;
+        for frame in frames {
+            let len: usize = frame.iter().map(|part| part.len()).sum();
+            if written < len {
+                dropped += backlog.push(frame, written, MAX_BACKLOG);
+            }
+            written = written.saturating_sub(len);
         }
-        self.waiting.notify_one();
+        if !backlog.is_empty() {
+            self.waiting.notify_one();
+        }
+        dropped
     }
 
     /// Reads what is there. When it is less than there is room for, nothing is left: that spares the call that says so.
@@ -78,8 +86,9 @@ impl Connection {
             }
             self.stream.writable().await?;
             let mut backlog = self.backlog.borrow_mut();
-            match self.stream.try_write(&backlog) {
-                Ok(written) => drop(backlog.drain(..written)),
+            let written = self.stream.try_write_vectored(&backlog.slices());
+            match written {
+                Ok(written) => backlog.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -125,14 +134,16 @@ async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: 
             tracing::debug!(%client, %error, "connection ended");
         }
     }
+    // It may have asked something, and said nothing more.
+    worker.flush_batch(&mut worker.batch.borrow_mut());
     worker.connections.borrow_mut().remove(key);
     worker.handle_close(tuple);
 }
 
 /// Takes in frames until the stream ends, carries nonsense, or is idle for too long.
 async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, client: Client) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BUFFER];
-    let mut filled = 0;
+    // A frame whose end has not come.
+    let mut begun = Vec::new();
     // The timer is set anew when it has run out, and not for every frame: that is what `last` is for.
     let mut timer = pin!(sleep(IDLE));
     let mut last = Instant::now();
@@ -141,7 +152,7 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
             readable = connection.stream.readable() => readable?,
             () = &mut timer => {
                 let idle = last.elapsed() >= IDLE;
-                if idle && (filled > 0 || !worker.has_allocation(&client.tuple)) {
+                if idle && (!begun.is_empty() || !worker.has_allocation(&client.tuple)) {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 if idle {
@@ -151,47 +162,45 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
                 continue;
             }
         }
-        match connection.read(&mut buffer[filled..]) {
-            Ok(0) => return Ok(()),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        }
         let now = worker.network.now();
-        let taken = take_frames(worker, &buffer[..filled], client, now)?;
-        if taken > 0 {
-            buffer.copy_within(taken..filled, 0);
-            filled -= taken;
-            last = Instant::from_std(now);
-        }
-        if filled == buffer.len() {
-            buffer.resize((2 * buffer.len()).min(MAX_FRAME), 0);
+        match take(worker, connection, &mut begun, client, now) {
+            Ok(None) => return Ok(()),
+            Ok(Some(0)) => {}
+            Ok(Some(_)) => last = Instant::from_std(now),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Hands every complete frame to the engine; returns how many bytes they were.
-fn take_frames<N: Network>(
+/// Reads into a buffer of the worker's, and hands every complete frame to the engine; returns how many these were, or nothing
+/// at the end of the stream. What is left of a frame is kept in `begun`.
+fn take<N: Network>(
     worker: &Rc<Worker<N>>,
-    bytes: &[u8],
+    connection: &Connection,
+    begun: &mut Vec<u8>,
     client: Client,
     now: std::time::Instant,
-) -> io::Result<usize> {
-    // What waits is in another buffer than these frames.
-    worker.flush_batch(&mut worker.batch.borrow_mut());
-    let mut taken = 0;
+) -> io::Result<Option<usize>> {
+    let mut batch = worker.batch.borrow_mut();
+    worker.make_room(&mut batch);
+    let Some((buffer, bytes)) = batch.fill(begun, |room| connection.read(room))? else { return Ok(None) };
+    let (mut rest, mut taken) = (bytes, 0);
     let result = loop {
-        let rest = &bytes[taken..];
         let len = match frame_len(rest) {
             Ok(len) => len,
             Err(error) => break Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         };
-        let Some(frame) = len.and_then(|len| rest.get(..len)) else { break Ok(taken) };
+        let Some((frame, behind)) = len.and_then(|len| rest.split_at_checked(len)) else {
+            break Ok(Some(taken));
+        };
         // A stream has no marks that would be one frame's.
-        worker.handle_client(frame, client, Marks::default(), now, Buffer::only(bytes));
-        taken += frame.len();
+        worker.handle_client(frame, client, Marks::default(), now, buffer);
+        (rest, taken) = (behind, taken + 1);
     };
-    worker.flush(bytes);
+    begun.clear();
+    begun.extend_from_slice(rest);
+    worker.flush_soon(&mut batch);
     result
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Worker<N: Network> {
     dropped: Cell<u64>,
     /// How many packets between workers had no room in a mailbox, or came too late.
     lost: Cell<u64>,
+    /// How many frames were dropped because a client on a stream reads too slowly.
+    late: Cell<u64>,
     pub(super) index: usize,
 }
 
@@ -104,6 +106,7 @@ impl<N: Network> Worker<N> {
             complaints: Complaints::default(),
             dropped: Cell::new(0),
             lost: Cell::new(0),
+            late: Cell::new(0),
             index: parts.index,
         })
     }
@@ -204,6 +207,10 @@ impl<N: Network> Worker<N> {
         *before = total;
     }
 
+    pub(super) fn count_late(&self, frames: usize) {
+        self.late.set(self.late.get() + frames as u64);
+    }
+
     /// Adds packets between workers that get nowhere.
     pub(super) fn count_lost(&self, packets: usize) {
         self.lost.set(self.lost.get() + packets as u64);
@@ -284,11 +291,10 @@ impl<N: Network> Worker<N> {
     ) {
         let delivered = self.server.borrow_mut().handle_peer(packet, from, relay, now);
         let Some(to) = delivered else { return };
-        if to.client.tuple.transport.is_stream() {
-            return self.send_to_client(&to.client, Marks::default(), to.frame.slices());
-        }
-        let Some(marks) = marks.relayed() else { return };
+        let is_stream = to.client.tuple.transport.is_stream();
+        let Some(marks) = (if is_stream { Some(Marks::default()) } else { marks.relayed() }) else { return };
         match buffer.part(to.frame.data()) {
+            Some(part) if is_stream => self.outbox.borrow_mut().push_stream(&to.client, &to.frame, part),
             Some(part) => {
                 let from = self.source(&to.client);
                 self.outbox.borrow_mut().push_client(&to.client, from, &to.frame, part, marks);
@@ -320,6 +326,7 @@ impl<N: Network> Worker<N> {
         let counters = Counters {
             dropped_by_kernel: self.dropped.get(),
             dropped_between_workers: self.lost.get(),
+            dropped_on_streams: self.late.get(),
             ..self.server.borrow().counters()
         };
         self.shared.publish(self.index, counters, now);
