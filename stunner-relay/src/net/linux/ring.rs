@@ -16,11 +16,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     LinuxSocket,
-    send::{is_of_another, is_refusal},
+    send::{is_of_another, is_refusal, plain},
 };
 use crate::net::{
     batch::RecvBatch,
-    marks::Marks,
     outbox::MAX_SENT,
     socket::{DatagramSocket, Volley, send_all},
 };
@@ -155,11 +154,7 @@ impl Rings {
     fn plain<'a>(&self, volley: &Volley<'a, LinuxSocket>) -> Option<Outgoing<'a>> {
         let [datagram] = volley.datagrams else { return None };
         let known = volley.socket.registered()?;
-        let mut filled = datagram.parts.iter().filter(|part| !part.is_empty());
-        let data = filled.next().map_or(&[][..], |part| part);
-        if datagram.from.is_some() || datagram.marks != Marks::default() || filled.next().is_some() {
-            return None;
-        }
+        let data = plain(datagram)?;
         if let Some((fd, file)) = volley.socket.direct(datagram.to, self) {
             return Some(Outgoing { fd, file, data, to: None });
         }

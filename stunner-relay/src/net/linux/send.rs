@@ -64,6 +64,12 @@ impl Sender {
         let Self { names, controls, parts, headers, trains } = self;
         parts.clear();
         trains.clear();
+        if let [datagram] = datagrams
+            && let Some(data) = plain(datagram)
+        {
+            let name_len = write(datagram.to, &mut names[0]);
+            return sys::send_one(fd, data, &names[0], name_len).map(|()| 1);
+        }
         let mut rest = &datagrams[..datagrams.len().min(MAX)];
         while !rest.is_empty() {
             let (train, behind) = rest.split_at(if takes.trains { train(rest) } else { 1 });
@@ -106,6 +112,14 @@ impl Sender {
     pub(super) fn has_trains(&self) -> bool {
         self.trains.iter().any(|train| train.datagrams > 1)
     }
+}
+
+/// What is in a datagram that is in one piece and has nothing beside it.
+pub(super) fn plain<'a>(datagram: &'a Datagram<'_>) -> Option<&'a [u8]> {
+    let mut filled = datagram.parts.iter().filter(|part| !part.is_empty());
+    let data = filled.next().map_or(&[][..], |part| part);
+    let alone = datagram.from.is_none() && datagram.marks == Marks::default();
+    (alone && filled.next().is_none()).then_some(data)
 }
 
 /// How many of the first datagrams make a train: of one length, but the last may be shorter, to one receiver, and

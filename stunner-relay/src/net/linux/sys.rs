@@ -131,6 +131,16 @@ pub(super) unsafe fn send(fd: RawFd, headers: &mut [Header]) -> io::Result<usize
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// Sends one message without anything beside it, without waiting: that costs the kernel less.
+pub(super) fn send_one(fd: RawFd, data: &[u8], name: &Name, name_len: u32) -> io::Result<()> {
+    let name = ptr::from_ref(name).cast();
+    // SAFETY: data and name are borrowed for the time of the call, which only reads them, and the name is that long.
+    let sent = unsafe {
+        libc::sendto(fd, data.as_ptr().cast(), data.len(), libc::MSG_DONTWAIT, name, name_len.min(NAME_LEN))
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Has tokio tell when there is something to receive, or an error. Tokio's own sockets are told of room to send, too, which
 /// there is anew behind every datagram sent: each would be an event for nothing.
 pub(super) fn watch(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
