@@ -61,15 +61,25 @@ impl Default for Sender {
 impl Sender {
     /// Sends what the kernel takes of them, and returns how many.
     pub(super) fn send(&mut self, fd: RawFd, datagrams: &[Datagram<'_>], takes: Takes) -> io::Result<usize> {
-        let Self { names, controls, parts, headers, trains } = self;
-        parts.clear();
-        trains.clear();
         if let [datagram] = datagrams
             && let Some(data) = plain(datagram)
         {
-            let name_len = write(datagram.to, &mut names[0]);
-            return sys::send_one(fd, data, &names[0], name_len).map(|()| 1);
+            return self.send_plain(fd, datagram.to, data);
         }
+        self.send_messages(fd, datagrams, takes)
+    }
+
+    fn send_plain(&mut self, fd: RawFd, to: SocketAddr, data: &[u8]) -> io::Result<usize> {
+        self.trains.clear();
+        let name = &mut self.names[0];
+        let name_len = write(to, name);
+        sys::send_one(fd, data, name, name_len).map(|()| 1)
+    }
+
+    fn send_messages(&mut self, fd: RawFd, datagrams: &[Datagram<'_>], takes: Takes) -> io::Result<usize> {
+        let Self { names, controls, parts, headers, trains } = self;
+        parts.clear();
+        trains.clear();
         let mut rest = &datagrams[..datagrams.len().min(MAX)];
         while !rest.is_empty() {
             let (train, behind) = rest.split_at(if takes.trains { train(rest) } else { 1 });
