@@ -232,8 +232,7 @@ impl TurnServerBuilder {
 
     /// Lets packets of a busy worker wait for one another, for so long at most: where a dozen packets come in that time, it
     /// rests before it looks for more, and does in one go what it would have woken up for many times. It costs latency and
-    /// saves CPU time: docs/performance.md tells how much at 400 microseconds. Off by default; only what goes to or from
-    /// clients over UDP begins a wait.
+    /// saves CPU time: docs/performance.md tells how much at 400 microseconds. Off by default.
     pub fn max_added_latency(mut self, latency: Duration) -> Self {
         self.max_added_latency = Some(latency);
         self

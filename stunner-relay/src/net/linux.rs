@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::Interest;
 
 use super::{
     batch::{RecvBatch, SLOTS},
@@ -28,12 +28,14 @@ mod send;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub(super) use features::Features;
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use ring::{Direct, Registered, Rings};
 use send::{Sender, Takes};
+use watched::{Delivered, Watched};
 
 /// Linux's sockets, and tokio's clock.
 ///
@@ -65,23 +67,6 @@ pub struct LinuxSocket {
     few: usize,
     /// How many datagrams the kernel dropped because the socket was full, as far as it told.
     dropped: Cell<u64>,
-}
-
-/// How it is known that there is something to receive.
-#[derive(Debug)]
-enum Watched {
-    /// By epoll. It is watched for what comes and not for room to send: the kernel would tell of that behind every
-    /// datagram sent.
-    Polled(AsyncFd<StdUdpSocket>),
-    /// By the rings, once they were asked.
-    Delivered(Delivered),
-}
-
-#[derive(Debug)]
-struct Delivered {
-    socket: StdUdpSocket,
-    registered: Cell<Option<Registered>>,
-    direct: Direct,
 }
 
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
@@ -201,23 +186,6 @@ impl Network for LinuxNetwork {
 
     fn now(&self) -> Instant {
         TokioNetwork.now()
-    }
-}
-
-impl Watched {
-    fn get_ref(&self) -> &StdUdpSocket {
-        match self {
-            Self::Polled(socket) => socket.get_ref(),
-            Self::Delivered(delivered) => &delivered.socket,
-        }
-    }
-
-    /// Does what can be done without waiting; where it says that nothing is left, epoll must tell anew.
-    fn try_io<T>(&self, interest: Interest, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        match self {
-            Self::Polled(socket) => socket.try_io(interest, |_| act()),
-            Self::Delivered(_) => act(),
-        }
     }
 }
 

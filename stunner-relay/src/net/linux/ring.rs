@@ -161,6 +161,12 @@ impl Rings {
         Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
     }
 
+    /// Whether datagrams are still sent by the ring.
+    #[cfg(test)]
+    pub(super) fn sends(&self) -> bool {
+        self.send.borrow().is_some()
+    }
+
     fn send_together(&self, together: &[Outgoing<'_>], whose: &[&Volley<'_, LinuxSocket>]) {
         let mut ring = self.send.borrow_mut();
         let sent = match &mut *ring {

@@ -24,6 +24,7 @@ use crate::{
 mod dropped;
 mod hops;
 mod marks;
+mod ring;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

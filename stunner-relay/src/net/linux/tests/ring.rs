@@ -1,0 +1,200 @@
+//! Relayed transport addresses that io_uring receives and sends by. Where there is none, there is nothing to see.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::*;
+use crate::net::batch::Packet;
+
+/// What the ring tells of the socket under test.
+const TOKEN: usize = 7;
+
+/// More packets than the ring has buffers.
+const MANY: u16 = 300;
+
+struct Relay {
+    network: LinuxNetwork,
+    socket: LinuxSocket,
+    address: SocketAddr,
+    batch: RecvBatch,
+    errors: Vec<usize>,
+}
+
+impl Relay {
+    fn new() -> Option<Self> {
+        let network = LinuxNetwork::default();
+        let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        let socket = network.attach(bound).expect("a socket");
+        let address = socket.local_addr().expect("an address");
+        let (batch, errors) = (RecvBatch::default(), Vec::new());
+        socket.deliver(TOKEN).then_some(Self { network, socket, address, batch, errors })
+    }
+
+    /// Waits for something, and hands each packet to `each`.
+    async fn receive(&mut self, mut each: impl FnMut(Packet<'_>)) {
+        let arrived = tokio::time::timeout(Duration::from_secs(5), self.network.arrived()).await;
+        arrived.expect("something comes").expect("a ring");
+        self.batch.clear();
+        self.network.receive(&mut self.batch, &mut self.errors);
+        for arrival in self.batch.arrivals(0) {
+            assert_eq!(arrival.token, TOKEN);
+            each(arrival.packet);
+        }
+    }
+
+    async fn receive_one(&mut self) -> (Vec<u8>, SocketAddr) {
+        let mut found = None;
+        while found.is_none() {
+            self.receive(|packet| found = Some((packet.data.to_vec(), packet.from))).await;
+        }
+        found.expect("it was looked for")
+    }
+
+    /// Sends the same to each of these, by the ring where there are several.
+    fn send(&self, peers: &[&StdUdpSocket], data: &[u8]) {
+        let to = |peer: &&StdUdpSocket| Datagram {
+            to: peer.local_addr().expect("an address"),
+            from: None,
+            marks: Marks::default(),
+            parts: [data, &[], &[]].map(IoSlice::new),
+        };
+        let datagrams: Vec<_> = peers.iter().map(to).collect();
+        let volley = |datagram| Volley { socket: &self.socket, datagrams: std::slice::from_ref(datagram) };
+        self.network.send(&datagrams.iter().map(volley).collect::<Vec<_>>());
+    }
+}
+
+fn received(peer: &StdUdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 64];
+    loop {
+        match peer.recv_from(&mut bytes) {
+            // The ring is this thread's, and what it has to do interrupts calls.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => {
+                let (len, from) = received.expect("a datagram");
+                return (bytes[..len].to_vec(), from);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_packets_than_there_are_buffers_all_come_once() {
+    let Some(mut relay) = Relay::new() else { return };
+    let peers: Vec<_> = (0..MANY).map(|_| socket(Ipv4Addr::LOCALHOST.into())).collect();
+    for (number, peer) in (0..MANY).zip(&peers) {
+        peer.send_to(&number.to_be_bytes(), relay.address).expect("it is sent");
+    }
+
+    let (mut seen, mut count) = (BTreeSet::new(), 0);
+    while count < MANY {
+        relay
+            .receive(|packet| {
+                count += 1;
+                seen.insert(packet.data.to_vec());
+            })
+            .await;
+    }
+
+    assert_eq!(seen.len(), usize::from(MANY));
+}
+
+#[tokio::test]
+async fn an_empty_datagram_is_one_and_what_comes_behind_it_comes() {
+    let Some(mut relay) = Relay::new() else { return };
+    let peer = socket(Ipv4Addr::LOCALHOST.into());
+
+    for data in [&b""[..], b"data", b"", b"more"] {
+        peer.send_to(data, relay.address).expect("it is sent");
+        assert_eq!(relay.receive_one().await, (data.to_vec(), peer.local_addr().expect("an address")));
+    }
+}
+
+#[tokio::test]
+async fn a_busy_peer_has_a_socket_of_its_own_and_all_peers_are_heard_at_the_same_address() {
+    let Some(mut relay) = Relay::new() else { return };
+    let (busy, other, third) = (
+        socket(Ipv4Addr::LOCALHOST.into()),
+        socket(Ipv4Addr::LOCALHOST.into()),
+        socket(Ipv4Addr::LOCALHOST.into()),
+    );
+
+    for _ in 0..40 {
+        relay.send(&[&busy, &busy], b"data");
+    }
+    relay.send(&[&other, &busy], b"data");
+
+    assert!((0..81).all(|_| received(&busy) == (b"data".to_vec(), relay.address)));
+    assert_eq!(received(&other), (b"data".to_vec(), relay.address));
+    let Watched::Delivered(delivered) = &relay.socket.socket else { panic!("the rings know it") };
+    assert!(delivered.direct.fd().is_some());
+    for peer in [&busy, &other, &third] {
+        peer.send_to(b"answer", relay.address).expect("it is sent");
+        assert_eq!(relay.receive_one().await, (b"answer".to_vec(), peer.local_addr().expect("an address")));
+    }
+}
+
+#[tokio::test]
+async fn another_peer_that_becomes_the_busy_one_is_reached_and_heard() {
+    let Some(mut relay) = Relay::new() else { return };
+    let peers = [socket(Ipv4Addr::LOCALHOST.into()), socket(Ipv4Addr::LOCALHOST.into())];
+
+    for peer in [&peers[0], &peers[1], &peers[0]] {
+        for _ in 0..40 {
+            relay.send(&[peer, peer], b"data");
+        }
+        assert!((0..80).all(|_| received(peer) == (b"data".to_vec(), relay.address)));
+        for peer in &peers {
+            peer.send_to(b"answer", relay.address).expect("it is sent");
+            assert_eq!(relay.receive_one().await.1, peer.local_addr().expect("an address"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_port_of_a_socket_that_is_gone_is_free_at_once_with_that_of_its_busy_peer() {
+    let Some(relay) = Relay::new() else { return };
+    let busy = socket(Ipv4Addr::LOCALHOST.into());
+    for _ in 0..40 {
+        relay.send(&[&busy, &busy], b"data");
+    }
+
+    let Relay { network, socket, address, .. } = relay;
+    drop(socket);
+
+    assert!(network.bind_relay(address).is_ok());
+}
+
+#[tokio::test]
+async fn what_came_to_a_socket_that_is_gone_is_not_told_as_anothers() {
+    let Some(mut relay) = Relay::new() else { return };
+    let peer = socket(Ipv4Addr::LOCALHOST.into());
+    peer.send_to(b"late", relay.address).expect("it is sent");
+
+    let bound = relay.network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+    relay.socket = relay.network.attach(bound).expect("a socket");
+    assert!(relay.socket.deliver(TOKEN));
+    peer.send_to(b"data", relay.socket.local_addr().expect("an address")).expect("it is sent");
+
+    assert_eq!(relay.receive_one().await.0, b"data");
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_has_is_no_reason_to_do_without_the_ring() {
+    let Some(relay) = Relay::new() else { return };
+    let peer = socket(Ipv4Addr::LOCALHOST.into());
+    let to = |port| Datagram {
+        to: (Ipv4Addr::LOCALHOST, port).into(),
+        from: None,
+        marks: Marks::default(),
+        parts: [&b"data"[..], &[], &[]].map(IoSlice::new),
+    };
+    let datagrams = [to(0), to(peer.local_addr().expect("an address").port())];
+    let volleys = datagrams
+        .each_ref()
+        .map(|datagram| Volley { socket: &relay.socket, datagrams: std::slice::from_ref(datagram) });
+
+    relay.network.send(&volleys);
+
+    assert_eq!(received(&peer).0, b"data");
+    assert!(relay.network.shared.rings.as_ref().is_some_and(|rings| rings.sends()));
+}
