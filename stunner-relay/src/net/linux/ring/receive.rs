@@ -53,6 +53,8 @@ struct Delivery {
     dropped: u32,
     /// There is somebody to tell; otherwise it ends when the kernel says that it has ended.
     wanted: bool,
+    /// The kernel has ended it, and was not asked again.
+    over: bool,
 }
 
 impl std::fmt::Debug for ReceiveRing {
@@ -87,7 +89,7 @@ impl ReceiveRing {
 
     /// Asks for all that comes to a socket, and returns the number of the delivery.
     pub(super) fn deliver(&mut self, fd: RawFd, token: usize) -> usize {
-        let key = self.deliveries.insert(Delivery { fd, token, dropped: 0, wanted: true });
+        let key = self.deliveries.insert(Delivery { fd, token, dropped: 0, wanted: true, over: false });
         self.ask(fd, key);
         self.submit();
         key
@@ -101,6 +103,10 @@ impl ReceiveRing {
     /// Ends a delivery. The kernel lets the socket go at once, and says so later.
     pub(super) fn forget(&mut self, key: usize) {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        if delivery.over {
+            self.deliveries.remove(key);
+            return;
+        }
         delivery.wanted = false;
         self.push(&opcode::AsyncCancel::new(key as u64).build().user_data(NOTHING));
         self.enter();
@@ -159,14 +165,16 @@ impl ReceiveRing {
     /// A delivery has ended: by an error, because there were no buffers left, because a packet was empty, or because
     /// nobody wants it any more.
     fn go_on(&mut self, key: usize, result: i32, errors: &mut Vec<usize>) {
-        let Some(&Delivery { fd, token, wanted, .. }) = self.deliveries.get(key) else { return };
-        if !wanted {
+        let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        let (fd, token) = (delivery.fd, delivery.token);
+        if !delivery.wanted {
             self.deliveries.remove(key);
             return;
         }
         match -result {
             // Not to be had: asking again would go on for ever.
             number @ (libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK | libc::ENOSYS) => {
+                delivery.over = true;
                 let error = io::Error::from_raw_os_error(number);
                 tracing::error!(%error, "a relayed transport address receives nothing any more");
                 return;
