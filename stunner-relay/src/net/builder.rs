@@ -55,7 +55,7 @@ impl Listener {
 /// What a caller does to the engine's settings.
 type Change = Box<dyn FnOnce(&mut Config)>;
 
-/// The settings of a [`TurnServer`] to be.
+/// The settings of a [`TurnServer`](super::TurnServer) to be.
 #[must_use]
 pub struct TurnServerBuilder {
     realm: String,
