@@ -157,6 +157,7 @@ pub(crate) fn serve_if_asked() -> io::Result<bool> {
     let everyone = "127.0.0.0/8".parse().map_err(io::Error::other)?;
     let latency = Duration::from_micros(latency.parse().map_err(io::Error::other)?);
     let mut server = TurnServer::builder()
+        .io_uring()
         .realm(REALM)
         .authenticator(StaticUser::new(USER, PASSWORD))
         .policy(RelayOnly::new().allow(everyone))

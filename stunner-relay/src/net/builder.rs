@@ -96,7 +96,7 @@ impl Default for TurnServerBuilder {
             second: None,
             portable: false,
             copied: Copied::default(),
-            io_uring: true,
+            io_uring: false,
             max_added_latency: None,
             changes: Vec::new(),
         }
@@ -267,10 +267,10 @@ impl TurnServerBuilder {
         self
     }
 
-    /// Does without io_uring on Linux. Otherwise it is used for relayed transport addresses wherever the kernel, version 6.1
-    /// or later, and the container allow it; the log says at the start whether they do.
-    pub fn without_io_uring(mut self) -> Self {
-        self.io_uring = false;
+    /// Receives and sends for relayed transport addresses by io_uring on Linux, where the kernel, version 6.1 or later, and the
+    /// container allow it; the log says at the start whether they do. It saves CPU time, and is off by default, since it is new.
+    pub fn io_uring(mut self) -> Self {
+        self.io_uring = true;
         self
     }
 }

@@ -74,7 +74,7 @@ const FEW: usize = 4;
 
 impl Default for LinuxNetwork {
     fn default() -> Self {
-        Self::new(Copied::default(), true)
+        Self::new(Copied::default(), false)
     }
 }
 
@@ -211,20 +211,26 @@ impl LinuxSocket {
         }
     }
 
-    /// A socket that is connected to this peer: its descriptor, and its place among the files of the ring. A peer that is
-    /// found to be a busy one has one from the next datagram on.
-    fn direct(&self, peer: SocketAddr, rings: &Rings) -> Option<(RawFd, Option<u32>)> {
-        let Watched::Delivered(Delivered { socket, registered, direct }) = &self.socket else { return None };
-        let found = direct.socket_to(peer);
-        if found.is_none()
-            && direct.is_busy(peer)
-            && let Some(known) = registered.get()
+    /// A socket that is connected to this peer: its descriptor, and its place among the files of the ring.
+    fn direct(&self, peer: SocketAddr) -> Option<(RawFd, Option<u32>)> {
+        let Watched::Delivered(Delivered { direct, .. }) = &self.socket else { return None };
+        direct.socket_to(peer)
+    }
+
+    /// Whether this datagram makes a peer a busy one, which is to be [connected](Self::connect) to.
+    fn is_busy(&self, peer: SocketAddr) -> bool {
+        matches!(&self.socket, Watched::Delivered(delivered) if delivered.direct.is_busy(peer))
+    }
+
+    /// Connects a socket to a busy peer, from the next datagram on. Nothing may be about to be sent by it.
+    fn connect(&self, peer: SocketAddr, rings: &Rings) {
+        let Watched::Delivered(Delivered { socket, registered, direct }) = &self.socket else { return };
+        if let Some(known) = registered.get()
             && let Err(error) =
                 direct.connect(socket, known, peer, rings, |second| self.shared.prepare_relay(second))
         {
             tracing::debug!(%error, %peer, "a busy peer has no socket of its own");
         }
-        found
     }
 
     /// An error was found that is about a datagram sent before: it has to be looked for what else the kernel says.
@@ -357,9 +363,12 @@ impl LinuxSocket {
             }
         }
         if takes.trains && sender.has_trains() && send::is_refusal(&error) {
-            tracing::info!(%error, "the kernel does not cut trains of datagrams: they are sent one by one");
+            tracing::debug!(%error, "the kernel does not cut a train of datagrams: they are sent one by one");
             let uncut = Takes { trains: false, ..takes };
-            self.shared.takes.set(uncut);
+            // It may be this train alone that is too long for the way.
+            if error.raw_os_error() != Some(libc::EMSGSIZE) {
+                self.shared.takes.set(uncut);
+            }
             return sender.send(self.fd(), datagrams, uncut);
         }
         Err(error)

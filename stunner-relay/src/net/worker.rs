@@ -30,6 +30,9 @@ use crate::{Client, Counters, Event, FiveTuple, ListenerId, MAX_REPLY, Output, R
 /// How often expired allocations are looked for and counters are published.
 const TICK: Duration = Duration::from_secs(1);
 
+/// So many ICMP errors of one relayed transport address are told in one turn.
+const MAX_ERRORS: usize = 16;
+
 /// What one thread runs. Its parts are borrowed for the time of one call only, never across an `await`.
 pub(super) struct Worker<N: Network> {
     pub(super) network: N,
@@ -218,7 +221,9 @@ impl<N: Network> Worker<N> {
 
     /// Tells the client of ICMP errors that came back to its relayed transport address.
     fn take_errors(&self, id: RelayId, socket: &N::Socket, now: Instant) {
-        while let Ok(Some((error, peer))) = socket.try_recv_error() {
+        // Who sends many of them must not keep the worker from everything else.
+        for _ in 0..MAX_ERRORS {
+            let Ok(Some((error, peer))) = socket.try_recv_error() else { return };
             let reply = &mut **self.reply.borrow_mut();
             let peer = self.advertised(peer);
             let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, reply);

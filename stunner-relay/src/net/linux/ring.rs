@@ -21,7 +21,7 @@ use super::{
 use crate::net::{
     batch::RecvBatch,
     outbox::MAX_SENT,
-    socket::{DatagramSocket, Volley, send_all},
+    socket::{Volley, send_all},
 };
 
 mod buffers;
@@ -137,9 +137,13 @@ impl Rings {
         for volleys in volleys.chunks(MAX_SENT) {
             let mut together = ArrayVec::<Outgoing<'_>, MAX_SENT>::new();
             let mut whose = ArrayVec::<_, MAX_SENT>::new();
+            let mut busy = ArrayVec::<_, MAX_SENT>::new();
             for volley in volleys {
-                match self.plain(volley) {
+                match Self::plain(volley) {
                     Some(outgoing) => {
+                        busy.extend(
+                            outgoing.to.filter(|&to| volley.socket.is_busy(to)).map(|to| (volley.socket, to)),
+                        );
                         together.push(outgoing);
                         whose.push(volley);
                     }
@@ -147,15 +151,17 @@ impl Rings {
                 }
             }
             self.send_together(&together, &whose);
+            // Not before: what was to leave by a socket would go to another peer.
+            busy.into_iter().for_each(|(socket, peer)| socket.connect(peer, self));
         }
     }
 
     /// What is one datagram without anything beside it, and the socket that it leaves by.
-    fn plain<'a>(&self, volley: &Volley<'a, LinuxSocket>) -> Option<Outgoing<'a>> {
+    fn plain<'a>(volley: &Volley<'a, LinuxSocket>) -> Option<Outgoing<'a>> {
         let [datagram] = volley.datagrams else { return None };
         let known = volley.socket.registered()?;
         let data = plain(datagram)?;
-        if let Some((fd, file)) = volley.socket.direct(datagram.to, self) {
+        if let Some((fd, file)) = volley.socket.direct(datagram.to) {
             return Some(Outgoing { fd, file, data, to: None });
         }
         Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
@@ -173,18 +179,16 @@ impl Rings {
             Some(ring) if together.len() > 1 => ring.send(together),
             _ => return whose.iter().for_each(|volley| send_all(volley.socket, volley.datagrams)),
         };
-        let is_broken = match sent {
-            Ok(failed) => failed.iter().fold(false, |broken, &(index, error)| {
-                broken | whose.get(index).is_some_and(|volley| is_ring_to_blame(volley, error))
-            }),
-            Err(error) => {
-                tracing::warn!(%error, "io_uring does not work");
-                true
+        match sent {
+            Ok(failed) => {
+                for &(index, error) in failed {
+                    whose.get(index).into_iter().for_each(|volley| send_again(volley, error));
+                }
             }
-        };
-        if is_broken {
-            tracing::warn!("nothing is sent by io_uring from now on");
-            *ring = None;
+            Err(error) => {
+                tracing::warn!(%error, "io_uring does not work: nothing is sent by it from now on");
+                *ring = None;
+            }
         }
     }
 
@@ -194,12 +198,11 @@ impl Rings {
     }
 }
 
-/// Sends again what the ring did not, where that makes sense. If it can be sent that way only, the ring is to blame.
-fn is_ring_to_blame(volley: &Volley<'_, LinuxSocket>, error: i32) -> bool {
+/// Sends again what the ring did not, because of an error that is about something else. The ring was seen to work.
+fn send_again(volley: &Volley<'_, LinuxSocket>, error: i32) {
     let error = io::Error::from_raw_os_error(error);
-    if is_of_another(&error) {
+    if is_of_another(&error) || is_refusal(&error) {
         volley.socket.tell_error();
         send_all(volley.socket, volley.datagrams);
     }
-    is_refusal(&error) && volley.socket.try_send(volley.datagrams).is_ok()
 }

@@ -44,6 +44,7 @@ impl Direct {
     pub(in crate::net::linux) fn socket_to(&self, peer: SocketAddr) -> Option<(RawFd, Option<u32>)> {
         let connected = self.connected.borrow();
         let found = connected.as_ref().filter(|found| found.peer == peer)?;
+        self.in_a_row.set(0);
         Some((found.socket.as_raw_fd(), found.registered.file))
     }
 

@@ -120,7 +120,7 @@ impl ReceiveRing {
 
     /// Whether there are results that nobody has looked at.
     pub(super) fn has_more(&mut self) -> bool {
-        !self.ring.completion().is_empty()
+        !self.ring.completion().is_empty() || self.ring.submission().cq_overflow()
     }
 
     pub(super) const fn dropped(&self) -> u64 {
@@ -129,7 +129,7 @@ impl ReceiveRing {
 
     /// Receives what is there, as far as the batch has room, and names the sockets that have errors.
     pub(super) fn receive(&mut self, batch: &mut RecvBatch, errors: &mut Vec<usize>) {
-        if !self.has_more() {
+        if self.ring.completion().is_empty() {
             self.enter();
         }
         while batch.has_room() {
@@ -214,6 +214,8 @@ impl ReceiveRing {
 
     /// Hands over what is to be asked.
     fn submit(&self) {
+        // Who is asked without a buffer to fill says so, and no more.
+        self.buffers.publish();
         if let Err(error) = self.ring.submit() {
             tracing::debug!(%error, "io_uring did not take what it was asked");
         }
@@ -221,6 +223,7 @@ impl ReceiveRing {
 
     /// Hands over what is to be asked, and lets the kernel do what it has put off for this thread: to receive.
     fn enter(&mut self) {
+        self.buffers.publish();
         const GETEVENTS: u32 = 1;
         let asked = u32::try_from(self.ring.submission().len()).unwrap_or(u32::MAX);
         // SAFETY: there is no argument to be read, and what was asked is as `push` has it.
