@@ -27,6 +27,8 @@ impl Link {
         stream.set_nodelay(true).expect("no delay");
         stream.set_nonblocking(true).expect("a stream that does not block");
         let twin = stream.try_clone().expect("a second one");
+        // Nobody reads while a burst is written: it has to fit, whatever the kernel thinks of the way.
+        socket2::SockRef::from(&stream).set_send_buffer_size(1 << 20).expect("a buffer");
         Self::Tcp(stream, TcpStream::from_std(twin).expect("a runtime"))
     }
 
