@@ -25,7 +25,7 @@ pub struct Packet<'a> {
 pub(super) const SLOT: usize = 1 << 16;
 
 /// What is in front of a packet where the kernel writes it with all that it says of it.
-const FRONT: usize = 192;
+pub(super) const FRONT: usize = 192;
 
 /// How much one turn takes in at most before it is sent.
 pub(super) const SLOTS: usize = 32;

@@ -25,7 +25,7 @@ use crate::{Client, FiveTuple, ListenerId, Transport};
 
 mod backlog;
 
-/// What may wait for a client that reads slowly, in bytes; the oldest frames beyond it are dropped.
+/// How much memory what waits for a client that reads slowly may take; the oldest frames beyond it are dropped.
 const MAX_BACKLOG: usize = 256 << 10;
 
 /// How long a connection may be without an allocation, or with half a frame.
@@ -198,8 +198,12 @@ fn take<N: Network>(
         worker.handle_client(frame, client, Marks::default(), now, buffer);
         (rest, taken) = (behind, taken + 1);
     };
-    begun.clear();
-    begun.extend_from_slice(rest);
+    if taken == 0 {
+        begun.extend_from_slice(&bytes[begun.len()..]);
+    } else {
+        begun.clear();
+        begun.extend_from_slice(rest);
+    }
     worker.flush_soon(&mut batch);
     result
 }

@@ -7,6 +7,9 @@ use arrayvec::ArrayVec;
 /// Frames that are written in one call at most.
 const MAX_WRITTEN: usize = 64;
 
+/// What a frame takes besides its bytes, about: without it, frames of nothing but a header would wait by the ten thousand.
+const OVERHEAD: usize = 64;
+
 /// Frames in the order in which they go out. The oldest are dropped for new ones: in a call what is late is worth least.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -22,8 +25,8 @@ impl Backlog {
         self.frames.is_empty()
     }
 
-    /// Takes in a frame, of which so much is written already, and drops others until no more than `most` bytes wait, but for
-    /// a frame that was begun. Returns how many were dropped.
+    /// Takes in a frame, of which so much is written already, and drops others until they take no more than `most` bytes, but
+    /// for a frame that was begun. Returns how many were dropped.
     pub(super) fn push(&mut self, parts: &[IoSlice<'_>], written: usize, most: usize) -> usize {
         let mut frame = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| frame.extend_from_slice(part));
@@ -33,7 +36,7 @@ impl Backlog {
         self.len += frame.len() - written;
         self.frames.push_back(frame);
         let mut dropped = 0;
-        while self.len > most {
+        while self.len + OVERHEAD * self.frames.len() > most {
             // Only the first can have been begun.
             let Some(oldest) = self.frames.remove(usize::from(self.begun > 0)) else { break };
             self.len -= oldest.len();
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     fn push(backlog: &mut Backlog, frame: &[u8], written: usize) -> usize {
-        backlog.push(&[IoSlice::new(&frame[..1]), IoSlice::new(&frame[1..])], written, 10)
+        backlog.push(&[IoSlice::new(&frame[..1]), IoSlice::new(&frame[1..])], written, 10 + 2 * OVERHEAD)
     }
 
     fn waits(backlog: &Backlog) -> Vec<u8> {
@@ -97,6 +100,15 @@ mod tests {
         assert_eq!(push(&mut backlog, b"3333", 0), 1);
 
         assert_eq!(waits(&backlog), b"22223333");
+    }
+
+    #[test]
+    fn frames_of_a_few_bytes_take_more_than_these() {
+        let mut backlog = Backlog::default();
+
+        let dropped: usize = (0..100).map(|_| push(&mut backlog, b"1", 0)).sum();
+
+        assert_eq!((dropped, waits(&backlog).len()), (98, 2));
     }
 
     #[test]

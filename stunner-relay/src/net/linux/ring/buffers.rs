@@ -24,8 +24,8 @@ const LAYOUT: Layout = match Layout::from_size_align(COUNT as usize * size_of::<
     Err(_) => panic!("a page is a power of two"),
 };
 
-/// Slots that the kernel has, by number. It writes into them in calls of the thread that owns the ring only, and only as
-/// long as it has not said that it is done with one.
+/// Slots that the kernel has, by number. It may write into one at any time, from when it was lent and
+/// [published](Self::publish) until it has said that it is done with it; nobody else touches it meanwhile.
 #[derive(Debug)]
 pub(super) struct Buffers {
     entries: NonNull<BufRingEntry>,

@@ -13,7 +13,7 @@ use slab::Slab;
 
 use super::buffers::{Buffers, GROUP};
 use crate::net::{
-    batch::{RecvBatch, Train},
+    batch::{FRONT, RecvBatch, Train},
     linux::{
         control::Control,
         receive::address,
@@ -28,6 +28,9 @@ const RESULTS: u32 = 1_024;
 const HEAD: usize = 16;
 const NAME: usize = NAME_LEN as usize;
 const CONTROL: usize = size_of::<Control>();
+
+// Otherwise the longest datagrams would lose their ends.
+const _: () = assert!(HEAD + NAME + CONTROL <= FRONT);
 
 /// What a result says that is not of a delivery.
 const NOTHING: u64 = u64::MAX;
@@ -223,8 +226,8 @@ impl ReceiveRing {
 
     /// Hands over what is to be asked, and lets the kernel do what it has put off for this thread: to receive.
     fn enter(&mut self) {
-        self.buffers.publish();
         const GETEVENTS: u32 = 1;
+        self.buffers.publish();
         let asked = u32::try_from(self.ring.submission().len()).unwrap_or(u32::MAX);
         // SAFETY: there is no argument to be read, and what was asked is as `push` has it.
         let entered = unsafe { self.ring.submitter().enter::<libc::sigset_t>(asked, 0, GETEVENTS, None) };
