@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 fn benchmark(arguments: &Arguments) -> io::Result<()> {
     let options = &arguments.options;
-    let ours = || Process::ours(usize::from(arguments.workers), arguments.added_latency);
+    let ours = || Process::ours(arguments.workers, arguments.added_latency, !options.no_io_uring);
     let mut rows = Vec::new();
     for scenario in options.chosen() {
         let rounds = load::in_turns(&scenario, options, options.rounds(1), &[("ours", &ours)])?;

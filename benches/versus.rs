@@ -70,7 +70,7 @@ fn benchmark(arguments: &Arguments) -> io::Result<()> {
 }
 
 fn compare(scenario: &Scenario, options: &Options, program: &str) -> io::Result<Row> {
-    let ours = || Process::ours(1, 0);
+    let ours = || Process::ours(1, 0, !options.no_io_uring);
     let coturn = || coturn(program);
     let servers: [(&str, &dyn Fn() -> io::Result<Process>); 2] = [("ours", &ours), ("coturn", &coturn)];
     let rounds = load::in_turns(scenario, options, options.rounds(5), &servers)?;

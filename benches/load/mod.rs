@@ -59,6 +59,9 @@ pub(crate) struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..=40_000), hide_default_value = true)]
     #[arg(default_value_ifs = [("quick", "true", "1000"), ("bench", "true", "10000")], default_value = "1000")]
     idle: u32,
+    /// Our server receives and sends for relayed addresses by epoll, as where io_uring is refused
+    #[arg(long)]
+    pub(crate) no_io_uring: bool,
     /// Write the results to this file, too
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]

@@ -50,11 +50,12 @@ impl CpuTime {
 
 impl Process {
     /// Starts this program again as a server of ours, where packets may wait for one another for some microseconds.
-    pub(crate) fn ours(workers: usize, added_latency: u32) -> io::Result<Self> {
+    pub(crate) fn ours(workers: u16, added_latency: u32, io_uring: bool) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         Self::start(|port| {
             let mut command = Command::new(program);
             command.args([SERVE, &port.to_string(), &workers.to_string(), &added_latency.to_string()]);
+            command.arg(io_uring.to_string());
             command
         })
     }
@@ -148,7 +149,7 @@ pub(crate) fn raise_open_files() -> usize {
 /// Is the server, where this process was started to be one, and returns when its parent has gone.
 pub(crate) fn serve_if_asked() -> io::Result<bool> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, serve, port, workers, latency] = arguments.as_slice() else { return Ok(false) };
+    let [_, serve, port, workers, latency, io_uring] = arguments.as_slice() else { return Ok(false) };
     if serve != SERVE {
         return Ok(false);
     }
@@ -157,7 +158,7 @@ pub(crate) fn serve_if_asked() -> io::Result<bool> {
     let everyone = "127.0.0.0/8".parse().map_err(io::Error::other)?;
     let latency = Duration::from_micros(latency.parse().map_err(io::Error::other)?);
     let mut server = TurnServer::builder()
-        .io_uring()
+        .io_uring(io_uring.parse().map_err(io::Error::other)?)
         .realm(REALM)
         .authenticator(StaticUser::new(USER, PASSWORD))
         .policy(RelayOnly::new().allow(everyone))

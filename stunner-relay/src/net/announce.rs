@@ -9,9 +9,10 @@ use super::{
     tokio_network::LISTENER_BUFFER,
 };
 
-/// Logs it for all workers. The listeners' buffers are all given alike, so that one of them tells.
-pub(super) fn announce(bound: &[Bound], portable: bool, io_uring: bool) {
-    log_network(portable, io_uring);
+/// Logs it for all workers, and returns whether these may have an io_uring, where one is wanted. The listeners' buffers are
+/// all given alike, so that one of them tells.
+pub(super) fn announce(bound: &[Bound], portable: bool, io_uring: bool) -> bool {
+    let io_uring = log_network(portable, io_uring);
     let mut sockets = bound.iter().flat_map(|listener| &listener.sockets);
     let udp = sockets.find_map(|socket| match socket {
         BoundSocket::Udp(socket) => Some(socket),
@@ -20,22 +21,28 @@ pub(super) fn announce(bound: &[Bound], portable: bool, io_uring: bool) {
     if let Some(Ok(given)) = udp.map(Buffers::of) {
         given.complain(LISTENER_BUFFER);
     }
+    io_uring
 }
 
 #[cfg(target_os = "linux")]
-fn log_network(portable: bool, io_uring: bool) {
+fn log_network(portable: bool, io_uring: bool) -> bool {
     if portable {
-        return log_portable();
+        log_portable();
+        return false;
     }
     match super::linux::Features::find() {
         Ok(features) => features.log(io_uring),
-        Err(error) => tracing::info!(%error, "the network is Linux's; what its kernel can do is not known"),
+        Err(error) => {
+            tracing::info!(%error, "the network is Linux's; what its kernel can do is not known");
+            io_uring
+        }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn log_network(_: bool, _: bool) {
+fn log_network(_: bool, _: bool) -> bool {
     log_portable();
+    false
 }
 
 fn log_portable() {

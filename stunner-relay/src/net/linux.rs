@@ -79,9 +79,17 @@ impl Default for LinuxNetwork {
 }
 
 impl LinuxNetwork {
+    /// Like [`default`](Self::default), but relayed transport addresses are received and sent by io_uring where the kernel,
+    /// version 6.1 or later, and the container allow it; where they do not, the log says why. It has to be made on the
+    /// worker's thread, whose blocking calls the kernel may interrupt from then on.
+    #[must_use]
+    pub fn with_io_uring() -> Self {
+        Self::new(Copied::default(), true)
+    }
+
     pub(super) fn new(copied: Copied, io_uring: bool) -> Self {
         let rings = io_uring.then(Rings::new).and_then(|rings| {
-            rings.inspect_err(|error| tracing::debug!(%error, "io_uring is not to be had")).ok()
+            rings.inspect_err(|error| tracing::info!(%error, "io_uring is not to be had")).ok()
         });
         let (receiver, sender) = (RefCell::default(), RefCell::default());
         let takes = Cell::new(Takes { trains: true, marks: true });

@@ -1,9 +1,15 @@
-//! What a client of the shell's tests sends.
+//! What a client of the shell's tests sends, and what a server logs.
+
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use stunner_proto::{
     Class, Key, MessageBuilder, Method, TransactionId,
     attribute::{Nonce, Realm, Username},
 };
+use tracing::{Event, Level, Metadata, Subscriber, field::Field, span};
 
 /// A request; once there is a nonce, by user `user` of `example.com` with the password `pass`.
 pub(super) fn request(
@@ -23,4 +29,39 @@ pub(super) fn request(
     let len = message.finish().expect("it fits");
     bytes.truncate(len);
     bytes
+}
+
+/// Keeps what one thread logs: level and fields, a line for each event.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = event.metadata().level().to_string();
+        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
+            write!(line, " {}={value:?}", field.name()).expect("it is a string");
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// What is logged meanwhile by this thread and has `part` in it.
+pub(super) fn logged(part: &str, work: impl FnOnce()) -> Vec<String> {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), work);
+    let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.iter().filter(|line| line.contains(part)).cloned().collect()
 }

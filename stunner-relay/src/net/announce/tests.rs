@@ -1,49 +1,7 @@
-use std::{
-    fmt::Write,
-    net::Ipv4Addr,
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use tracing::{Event, Level, Metadata, Subscriber, field::Field, span};
+use std::{net::Ipv4Addr, num::NonZeroUsize};
 
 use super::*;
-use crate::{Listener, RelayAddress, StaticUser, TurnServer, TurnServerBuilder};
-
-/// Keeps what one thread logs: level and fields, a line for each event.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = event.metadata().level().to_string();
-        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
-            write!(line, " {}={value:?}", field.name()).expect("it is a string");
-        });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// What is logged meanwhile by this thread and has `part` in it.
-fn logged(part: &str, work: impl FnOnce()) -> Vec<String> {
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), work);
-    let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
-    lines.iter().filter(|line| line.contains(part)).cloned().collect()
-}
+use crate::{Listener, RelayAddress, StaticUser, TurnServer, TurnServerBuilder, net::testing::logged};
 
 /// A server of two workers and two listeners starts.
 fn start(change: impl FnOnce(TurnServerBuilder) -> TurnServerBuilder) {
@@ -73,6 +31,31 @@ fn a_server_says_once_that_its_network_is_linuxs_and_what_that_can_do() {
     for feature in ["gro=", "gso=", "pktinfo=", "recverr=", "rxq_ovfl="] {
         assert!(line.contains(feature), "{feature} in {line}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_uses_io_uring_unless_it_is_told_not_to_or_says_why_it_does_not() {
+    let lines = logged("io_uring", || start(|builder| builder));
+
+    match &lines[..] {
+        [line] => assert!(line.contains("io_uring=true"), "{line}"),
+        [why, line] => {
+            assert!(
+                why.contains("io_uring is not to be had") && line.contains("io_uring=false"),
+                "{lines:?}"
+            );
+        }
+        _ => panic!("{lines:?}"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_is_told_not_to_use_io_uring_does_not_and_has_nothing_to_explain() {
+    let lines = logged("io_uring", || start(|builder| builder.io_uring(false)));
+
+    assert!(matches!(&lines[..], [line] if line.contains("io_uring=false")), "{lines:?}");
 }
 
 #[test]

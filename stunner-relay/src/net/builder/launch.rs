@@ -42,7 +42,7 @@ impl TurnServerBuilder {
         let shared = Arc::new(Shared::new(relays, &advertised, workers));
         let reservations = SharedReservations::<TokioNetwork>::default();
         let mut bound = self.bind(&mut config, workers)?;
-        announce(&bound, self.portable, self.io_uring);
+        let io_uring = announce(&bound, self.portable, self.io_uring);
         let config = Arc::new(config);
         let (phase, phases) = watch::channel(Phase::Running);
         let (started, starts) = mpsc::channel();
@@ -60,7 +60,7 @@ impl TurnServerBuilder {
                 index,
                 portable: self.portable,
                 copied: self.copied,
-                io_uring: self.io_uring,
+                io_uring,
                 started: started.clone(),
             };
             let phases = phases.clone();

@@ -42,8 +42,8 @@ impl Features {
         })
     }
 
-    /// Logs them, and whether there is an io_uring where one is wanted.
-    pub(in crate::net) fn log(self, io_uring: bool) {
+    /// Logs them, and whether there is an io_uring where one is wanted, which is returned.
+    pub(in crate::net) fn log(self, io_uring: bool) -> bool {
         let Self { gro, gso, pktinfo, recverr, rxq_ovfl, tos, ttl } = self;
         let io_uring = io_uring && has_io_uring();
         tracing::info!(
@@ -57,6 +57,7 @@ impl Features {
             io_uring,
             "the network is Linux's: batches of packets"
         );
+        io_uring
     }
 }
 

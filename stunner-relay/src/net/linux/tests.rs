@@ -24,6 +24,7 @@ use crate::{
 mod dropped;
 mod hops;
 mod marks;
+mod refused;
 mod ring;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -145,6 +146,11 @@ fn builder(listener: Listener, relay: IpAddr) -> TurnServerBuilder {
         .listen(listener)
 }
 
+/// The same, with io_uring and without.
+fn builders(listener: &Listener, relay: IpAddr) -> [TurnServerBuilder; 2] {
+    [true, false].map(|on| builder(listener.clone(), relay).io_uring(on))
+}
+
 fn call(builder: TurnServerBuilder, connect: impl FnOnce(SocketAddr) -> Wire) -> Call {
     let server = builder.start().expect("a server on loopback");
     let client = connect(server.listeners()[0].address().parse().expect("an address"));
@@ -164,12 +170,13 @@ fn connected(server: SocketAddr) -> Wire {
     Wire::Udp(socket)
 }
 
-fn over_tcp() -> Call {
-    call(builder(Listener::tcp("127.0.0.1:0"), V4), |server| {
-        let stream = TcpStream::connect(server).expect("a connection");
+fn over_tcp() -> [Call; 2] {
+    let connected = |server| {
+        let stream = TcpStream::connect::<SocketAddr>(server).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
         Wire::Tcp(stream)
-    })
+    };
+    builders(&Listener::tcp("127.0.0.1:0"), V4).map(|builder| call(builder, connected))
 }
 
 /// The marks of the next datagram, which ends with `data`.
@@ -212,11 +219,11 @@ impl Call {
 
 #[test]
 fn xlt_05_data_of_a_client_over_tcp_leave_with_neither_dscp_nor_ecn() {
-    let call = over_tcp();
-
-    for given in [0xB8, 0x01, 0x02, 0x03, 0xBB] {
-        call.client.mark(given);
-        assert_eq!(call.at_peer().map(|marks| marks.traffic_class), [0; 2], "{given:#04x}");
+    for call in over_tcp() {
+        for given in [0xB8, 0x01, 0x02, 0x03, 0xBB] {
+            call.client.mark(given);
+            assert_eq!(call.at_peer().map(|marks| marks.traffic_class), [0; 2], "{given:#04x}");
+        }
     }
 }
 

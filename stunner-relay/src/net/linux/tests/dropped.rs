@@ -34,11 +34,11 @@ impl PeerPolicy for Gate {
 }
 
 /// A call whose worker does nothing while `flood` runs, and how often what happened until then.
-fn held(flood: impl FnOnce(&Call)) -> (Call, Counters) {
+fn held(builder: TurnServerBuilder, flood: impl FnOnce(&Call)) -> (Call, Counters) {
     let (asked, is_asked) = channel();
     let (open, opened) = channel();
     let gate = Gate { asked, opened: Mutex::new(opened) };
-    let call = call(builder(Listener::udp("127.0.0.1:0"), V4).policy(gate), connected);
+    let call = call(builder.policy(gate), connected);
     let before = call.server.stats();
     let slow = XorPeerAddress(SocketAddr::new(SLOW, 1));
     call.client
@@ -71,7 +71,9 @@ impl Call {
 
 #[test]
 fn what_was_sent_to_a_full_listener_was_received_or_is_counted_as_dropped_by_the_kernel() {
-    let (call, before) = held(|call| (0..FLOOD).for_each(|_| call.client.send(b"\xFFnonsense")));
+    let (call, before) = held(builder(Listener::udp("127.0.0.1:0"), V4), |call| {
+        (0..FLOOD).for_each(|_| call.client.send(b"\xFFnonsense"));
+    });
 
     let bindings = call.until_received(|mark| {
         let mut bytes = [0; 64];
@@ -92,22 +94,25 @@ fn what_was_sent_to_a_full_listener_was_received_or_is_counted_as_dropped_by_the
 #[test]
 fn what_the_kernel_dropped_of_a_relayed_transport_address_stays_counted_when_that_is_gone() {
     let stranger = StdUdpSocket::bind((Ipv4Addr::new(127, 0, 0, 3), 0)).expect("a socket");
-    let (call, before) = held(|call| {
-        (0..FLOOD).for_each(|_| assert_eq!(stranger.send_to(b"data", call.relayed).expect("it is sent"), 4));
-    });
+    for builder in builders(&Listener::udp("127.0.0.1:0"), V4) {
+        let (call, before) = held(builder, |call| {
+            (0..FLOOD)
+                .for_each(|_| assert_eq!(stranger.send_to(b"data", call.relayed).expect("it is sent"), 4));
+        });
 
-    let data = call.until_received(|mark| {
-        call.peer.send_to(&mark, call.relayed).expect("it is sent");
-    });
-    call.client.ask(Method::REFRESH, Some(&call.nonce), |message| message.attribute(&Lifetime(0)));
+        let data = call.until_received(|mark| {
+            call.peer.send_to(&mark, call.relayed).expect("it is sent");
+        });
+        call.client.ask(Method::REFRESH, Some(&call.nonce), |message| message.attribute(&Lifetime(0)));
 
-    let after = call.server.stats();
-    let dropped = after.dropped_by_kernel - before.dropped_by_kernel;
-    let relayed = after.traffic.packets_to_client - before.traffic.packets_to_client;
-    let received = after.dropped_from_peers - before.dropped_from_peers + relayed;
-    assert_eq!(after.allocations, 0);
-    assert!(dropped > 0);
-    assert_eq!(received + dropped, FLOOD + data);
+        let after = call.server.stats();
+        let dropped = after.dropped_by_kernel - before.dropped_by_kernel;
+        let relayed = after.traffic.packets_to_client - before.traffic.packets_to_client;
+        let received = after.dropped_from_peers - before.dropped_from_peers + relayed;
+        assert_eq!(after.allocations, 0);
+        assert!(dropped > 0);
+        assert_eq!(received + dropped, FLOOD + data);
+    }
 }
 
 /// Empties a socket, which has something, and returns how many datagrams it had.

@@ -2,11 +2,15 @@
 
 use super::*;
 
-/// A server that takes hops, for clients and peers of one family.
-fn counting(ip: IpAddr) -> Option<Call> {
-    // Where there is no IPv6 nothing is relayed by it.
-    StdUdpSocket::bind((ip, 0)).ok()?;
-    Some(call(builder(Listener::udp(SocketAddr::new(ip, 0)), ip).decrement_hop_limit(), connected))
+/// The families that there are.
+fn families() -> impl Iterator<Item = IpAddr> {
+    [V4, V6].into_iter().filter(|&ip| StdUdpSocket::bind((ip, 0)).is_ok())
+}
+
+/// Calls of clients and peers of one family, over servers that were told something, with io_uring and without.
+fn calls(change: fn(TurnServerBuilder) -> TurnServerBuilder) -> impl Iterator<Item = Call> {
+    let builders = families().flat_map(|ip| builders(&Listener::udp(SocketAddr::new(ip, 0)), ip));
+    builders.map(move |builder| call(change(builder), connected))
 }
 
 /// Sets the hop limit of what a socket sends from now on.
@@ -26,13 +30,9 @@ fn default(ip: IpAddr) -> Option<u8> {
 
 #[test]
 fn xlt_08_time_to_live_and_hop_limit_are_the_systems_whatever_came_in() {
-    for ip in [V4, V6] {
-        if StdUdpSocket::bind((ip, 0)).is_err() {
-            continue;
-        }
-        let call = call(builder(Listener::udp(SocketAddr::new(ip, 0)), ip), connected);
+    for call in calls(|builder| builder) {
         let Wire::Udp(client) = &call.client else { panic!("it is over UDP") };
-        let ours = default(ip);
+        let ours = default(call.relayed.ip());
         assert_ne!(ours, None);
 
         for hops in [1, 9] {
@@ -47,7 +47,7 @@ fn xlt_08_time_to_live_and_hop_limit_are_the_systems_whatever_came_in() {
 
 #[test]
 fn where_it_is_asked_for_what_is_relayed_has_one_hop_less() {
-    for call in [V4, V6].into_iter().filter_map(counting) {
+    for call in calls(TurnServerBuilder::decrement_hop_limit) {
         let Wire::Udp(client) = &call.client else { panic!("it is over UDP") };
 
         for hops in [255, 64, 2] {
@@ -62,7 +62,7 @@ fn where_it_is_asked_for_what_is_relayed_has_one_hop_less() {
 
 #[test]
 fn what_has_one_hop_left_is_not_relayed_and_a_request_is_answered_all_the_same() {
-    for call in [V4, V6].into_iter().filter_map(counting) {
+    for call in calls(TurnServerBuilder::decrement_hop_limit) {
         let Wire::Udp(client) = &call.client else { panic!("it is over UDP") };
         limit(client, 1);
         limit(&call.peer, 1);

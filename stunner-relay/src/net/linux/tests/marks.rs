@@ -10,12 +10,13 @@ fn marked(traffic_class: u8) -> Marks {
     Marks { traffic_class, ..Marks::default() }
 }
 
-/// Calls of clients of either family with peers of either family.
+/// Calls of clients of either family with peers of either family, with io_uring and without.
 fn calls() -> Vec<Call> {
     let families = if StdUdpSocket::bind((V6, 0)).is_ok() { vec![V4, V6] } else { vec![V4] };
     let pairs = families.iter().flat_map(|&client| families.iter().map(move |&peer| (client, peer)));
     pairs
-        .map(|(client, peer)| call(builder(Listener::udp(SocketAddr::new(client, 0)), peer), connected))
+        .flat_map(|(client, peer)| builders(&Listener::udp(SocketAddr::new(client, 0)), peer))
+        .map(|builder| call(builder, connected))
         .collect()
 }
 
@@ -46,14 +47,15 @@ fn xlt_01_and_02_data_of_a_peer_keep_dscp_and_ecn_in_a_channel_and_in_indication
 
 #[test]
 fn xlt_01_and_02_a_server_of_best_effort_relays_neither_dscp_nor_ecn() {
-    let call = call(builder(Listener::udp("127.0.0.1:0"), V4).best_effort(), connected);
+    for builder in builders(&Listener::udp("127.0.0.1:0"), V4) {
+        let call = call(builder.best_effort(), connected);
+        for given in CLASSES {
+            call.client.mark(given);
+            mark(&SockRef::from(&call.peer), given);
 
-    for given in CLASSES {
-        call.client.mark(given);
-        mark(&SockRef::from(&call.peer), given);
-
-        assert_eq!(call.at_peer().map(|marks| marks.traffic_class), [0; 2], "{given:#04x}");
-        assert_eq!(call.at_client(&call.peer).traffic_class, 0, "{given:#04x}");
+            assert_eq!(call.at_peer().map(|marks| marks.traffic_class), [0; 2], "{given:#04x}");
+            assert_eq!(call.at_client(&call.peer).traffic_class, 0, "{given:#04x}");
+        }
     }
 }
 
