@@ -19,7 +19,9 @@ use stun_codec::{
         methods::{ALLOCATE, CREATE_PERMISSION, REFRESH},
     },
 };
-use stunner_relay::{Listener, RelayAddress, RelayOnly, StartError, StaticUser, TurnServer};
+use stunner_relay::{
+    Listener, RelayAddress, RelayOnly, StartError, StaticUser, TurnServer, TurnServerBuilder,
+};
 
 define_attribute_enums!(
     Attribute,
@@ -42,6 +44,15 @@ define_attribute_enums!(
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn server() -> TurnServer {
+    builder().start().expect("a server on loopback")
+}
+
+/// The same server twice: with io_uring, where there is one, and without.
+fn servers() -> [TurnServer; 2] {
+    [true, false].map(|on| builder().io_uring(on).start().expect("a server on loopback"))
+}
+
+fn builder() -> TurnServerBuilder {
     TurnServer::builder()
         .realm("example.com")
         .authenticator(StaticUser::new("user", "pass"))
@@ -49,8 +60,6 @@ fn server() -> TurnServer {
         .listen(Listener::udp("127.0.0.1:0"))
         .listen(Listener::tcp("127.0.0.1:0"))
         .relay_address(RelayAddress::bind(LOCALHOST))
-        .start()
-        .expect("a server on loopback")
 }
 
 fn address(server: &TurnServer, listener: usize) -> SocketAddr {
@@ -152,20 +161,21 @@ fn a_stream_that_begins_with_tls_is_closed() {
 
 #[test]
 fn a_peers_data_reach_the_client_once_they_are_permitted() {
-    let server = server();
-    let mut client = Client::new(&server);
-    let relayed = client.allocate();
-    let peer = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
-    let peer_address = peer.local_addr().expect("an address");
+    for server in servers() {
+        let mut client = Client::new(&server);
+        let relayed = client.allocate();
+        let peer = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
+        let peer_address = peer.local_addr().expect("an address");
 
-    let permitted = client.ask(CREATE_PERMISSION, vec![XorPeerAddress::new(peer_address).into()]);
-    assert_eq!(permitted.class(), MessageClass::SuccessResponse);
-    peer.send_to(b"hello", relayed).expect("it is sent");
+        let permitted = client.ask(CREATE_PERMISSION, vec![XorPeerAddress::new(peer_address).into()]);
+        assert_eq!(permitted.class(), MessageClass::SuccessResponse);
+        peer.send_to(b"hello", relayed).expect("it is sent");
 
-    let mut buffer = [0; 256];
-    let len = client.socket.recv(&mut buffer).expect("a Data indication");
-    assert_eq!(buffer[..2], [0x00, 0x17]);
-    assert!(buffer[..len].windows(5).any(|window| window == b"hello"));
+        let mut buffer = [0; 256];
+        let len = client.socket.recv(&mut buffer).expect("a Data indication");
+        assert_eq!(buffer[..2], [0x00, 0x17]);
+        assert!(buffer[..len].windows(5).any(|window| window == b"hello"));
+    }
 }
 
 /// DATA with these bytes for a peer, as a Send indication carries it. The codec of this test does not know the method.
@@ -186,46 +196,48 @@ fn send_indication(peer: SocketAddr, data: [u8; 4]) -> Vec<u8> {
 #[cfg(target_os = "linux")]
 #[test]
 fn icm_01_a_port_where_nobody_listens_is_told_and_the_next_peer_is_reached_all_the_same() {
-    let server = server();
-    let mut client = Client::new(&server);
-    client.allocate();
-    let peer = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
-    let there = peer.local_addr().expect("an address");
-    let nobody = UdpSocket::bind((LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("an address");
-    client.ask(CREATE_PERMISSION, vec![XorPeerAddress::new(there).into()]);
-
-    for to in [nobody, there] {
-        client.socket.send(&send_indication(to, *b"data")).expect("it is sent");
-    }
-
-    let mut buffer = [0; 256];
-    let len = client.socket.recv(&mut buffer).expect("a Data indication");
-    assert_eq!(buffer[..2], [0x00, 0x17]);
     let icmp = [0x80, 0x04, 0x00, 0x08, 0x00, 0x00, 3, 3, 0, 0, 0, 0];
-    assert!(buffer[..len].windows(12).any(|window| window == icmp), "{:02x?}", &buffer[..len]);
-    peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    let (len, _) = peer.recv_from(&mut buffer).expect("the data");
-    assert_eq!(&buffer[..len], b"data");
+    for server in servers() {
+        let mut client = Client::new(&server);
+        client.allocate();
+        let peer = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
+        let there = peer.local_addr().expect("an address");
+        let nobody = UdpSocket::bind((LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+        client.ask(CREATE_PERMISSION, vec![XorPeerAddress::new(there).into()]);
+
+        for to in [nobody.expect("an address"), there] {
+            client.socket.send(&send_indication(to, *b"data")).expect("it is sent");
+        }
+
+        let mut buffer = [0; 256];
+        let len = client.socket.recv(&mut buffer).expect("a Data indication");
+        assert_eq!(buffer[..2], [0x00, 0x17]);
+        assert!(buffer[..len].windows(12).any(|window| window == icmp), "{:02x?}", &buffer[..len]);
+        peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        let (len, _) = peer.recv_from(&mut buffer).expect("the data");
+        assert_eq!(&buffer[..len], b"data");
+    }
 }
 
 #[test]
 fn the_socket_of_a_deleted_allocation_is_freed() {
-    let server = server();
-    let mut client = Client::new(&server);
-    let relayed = client.allocate();
-    assert_eq!(server.stats().allocations, 1);
-    assert!(UdpSocket::bind(relayed).is_err());
+    for server in servers() {
+        let mut client = Client::new(&server);
+        let relayed = client.allocate();
+        assert_eq!(server.stats().allocations, 1);
+        assert!(UdpSocket::bind(relayed).is_err());
 
-    let zero = Lifetime::new(Duration::ZERO).expect("a lifetime");
-    client.ask(REFRESH, vec![zero.into()]);
+        let zero = Lifetime::new(Duration::ZERO).expect("a lifetime");
+        client.ask(REFRESH, vec![zero.into()]);
 
-    assert_eq!(server.stats().allocations, 0);
-    // The task that held it ends at its next turn.
-    assert!((0..1000).any(|_| {
-        std::thread::yield_now();
-        client.ask(BINDING, vec![]);
-        UdpSocket::bind(relayed).is_ok()
-    }));
+        assert_eq!(server.stats().allocations, 0);
+        // The task that held it ends at its next turn.
+        assert!((0..1000).any(|_| {
+            std::thread::yield_now();
+            client.ask(BINDING, vec![]);
+            UdpSocket::bind(relayed).is_ok()
+        }));
+    }
 }
 
 #[test]

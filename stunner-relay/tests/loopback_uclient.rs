@@ -8,18 +8,24 @@ use std::{
     thread,
 };
 
-use stunner_relay::{Listener, RelayAddress, RelayOnly, StaticUser, TurnServer};
+use stunner_relay::{Listener, RelayAddress, RelayOnly, StaticUser, TurnServer, TurnServerBuilder};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A relay-only server on loopback; `open` lets clients reach other programs there too, `portable` leaves out what only
-/// Linux has.
-fn server(open: bool, portable: bool) -> TurnServer {
+/// What it relays by: io_uring where there is one, epoll, and the sockets of every system.
+type Sockets = fn(TurnServerBuilder) -> TurnServerBuilder;
+
+const SOCKETS: [(&str, Sockets); 3] = [
+    ("io_uring", |builder| builder),
+    ("epoll", |builder| builder.io_uring(false)),
+    ("portable", TurnServerBuilder::portable),
+];
+
+/// A relay-only server on loopback; `open` lets clients reach other programs there too.
+fn server(open: bool, sockets: Sockets) -> TurnServer {
     let range = "127.0.0.0/8".parse().expect("a range");
     let policy = if open { RelayOnly::new().allow(range) } else { RelayOnly::new() };
-    let builder = TurnServer::builder();
-    let builder = if portable { builder.portable() } else { builder };
-    builder
+    sockets(TurnServer::builder())
         .realm("example.com")
         .authenticator(StaticUser::new("user", "pass"))
         .policy(policy)
@@ -86,14 +92,14 @@ fn uclient(arguments: &[&str], server: &TurnServer, transport: usize) -> Option<
 
 /// Asserts that uclient sent something and lost nothing.
 fn loses_nothing(arguments: &[&str], transport: usize) {
-    for portable in [false, true] {
-        loses_nothing_on(arguments, transport, portable);
+    for (name, sockets) in SOCKETS {
+        loses_nothing_on(arguments, transport, name, sockets);
     }
 }
 
-fn loses_nothing_on(arguments: &[&str], transport: usize, portable: bool) {
+fn loses_nothing_on(arguments: &[&str], transport: usize, name: &str, sockets: Sockets) {
     let open = !arguments.contains(&"-y");
-    let server = server(open, portable);
+    let server = server(open, sockets);
     let peer_port = echo().to_string();
     let mut all = arguments.to_vec();
     if open {
@@ -101,7 +107,7 @@ fn loses_nothing_on(arguments: &[&str], transport: usize, portable: bool) {
     }
     if let Some((sent, lost)) = uclient(&all, &server, transport) {
         assert!(sent >= 400, "{sent} sent");
-        assert_eq!(lost, 0, "of {sent}, portable: {portable}; {:?}", server.stats());
+        assert_eq!(lost, 0, "of {sent}, {name}; {:?}", server.stats());
     }
 }
 

@@ -20,8 +20,9 @@ const FEW_FILES: &str = "STUNNER_TEST_FEW_FILES";
 const OTHERS: usize = 500;
 
 /// A server whose relayed ports are none that the kernel chooses for clients.
-fn server() -> TurnServer {
+fn server(io_uring: bool) -> TurnServer {
     TurnServer::builder()
+        .io_uring(io_uring)
         .unauthenticated()
         .policy(RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range")))
         .listen(Listener::udp("127.0.0.1:0"))
@@ -102,18 +103,20 @@ fn has_few_files() -> bool {
 
 #[test]
 fn one_process_has_nearly_as_many_allocations_as_it_may_have_files() {
-    let server = server();
-    let count = (file_limit(1) - OTHERS).min(19_000);
+    for io_uring in [true, false] {
+        let server = server(io_uring);
+        let count = (file_limit(1) - OTHERS).min(19_000);
 
-    for number in 1..count {
-        assert!(allocate(&client(&server, number)).is_ok(), "{number}");
+        for number in 1..count {
+            assert!(allocate(&client(&server, number)).is_ok(), "{number}, io_uring: {io_uring}");
+        }
+        let last = client(&server, count);
+        let relayed = allocate(&last).expect("an allocation");
+
+        assert_eq!(server.stats().allocations, count as u64);
+        let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        assert!(relays(&last, relayed, &peer));
     }
-    let last = client(&server, count);
-    let relayed = allocate(&last).expect("an allocation");
-
-    assert_eq!(server.stats().allocations, count as u64);
-    let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    assert!(relays(&last, relayed, &peer));
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn a_server_raises_the_limit_of_open_files_that_it_was_started_with() {
         return with_limit("-Sn 64", "a_server_raises_the_limit_of_open_files_that_it_was_started_with");
     }
     assert_eq!(file_limit(0), 64);
-    let server = server();
+    let server = server(true);
 
     assert_eq!(file_limit(0), file_limit(1));
     assert!((0..100).all(|number| allocate(&client(&server, number)).is_ok()));
@@ -133,23 +136,25 @@ fn without_files_there_is_no_capacity_and_those_it_has_are_served() {
     if !has_few_files() {
         return with_limit("-n 200", "without_files_there_is_no_capacity_and_those_it_has_are_served");
     }
-    let server = server();
-    // They need files, too: all are there before the first allocation.
-    let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    let first = client(&server, 0);
-    let one_more: Vec<_> = (1..=10).map(|number| client(&server, number)).collect();
-    let relayed = allocate(&first).expect("an allocation");
-    let mut taken = Vec::new();
-    while let Ok(file) = std::fs::File::open("/dev/null") {
-        taken.push(file);
-    }
+    for io_uring in [true, false] {
+        let server = server(io_uring);
+        // They need files, too: all are there before the first allocation.
+        let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let first = client(&server, 0);
+        let one_more: Vec<_> = (1..=10).map(|number| client(&server, number)).collect();
+        let relayed = allocate(&first).expect("an allocation");
+        let mut taken = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            taken.push(file);
+        }
 
-    for client in &one_more {
-        assert_eq!(allocate(client), Err(508));
-    }
+        for client in &one_more {
+            assert_eq!(allocate(client), Err(508), "io_uring: {io_uring}");
+        }
 
-    assert_eq!(server.stats().allocations, 1);
-    assert!(relays(&first, relayed, &peer));
-    drop(taken);
-    assert!(allocate(&one_more[0]).is_ok());
+        assert_eq!(server.stats().allocations, 1);
+        assert!(relays(&first, relayed, &peer));
+        drop(taken);
+        assert!(allocate(&one_more[0]).is_ok());
+    }
 }

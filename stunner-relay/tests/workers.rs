@@ -29,8 +29,12 @@ const TOO_LONG: usize = 65_535;
 /// Whom the policy of [`Gate`] thinks about for as long as the test wants.
 const SLOW: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
 
-fn server(policy: impl PeerPolicy) -> TurnServer {
+/// With io_uring and without, which is how a worker is woken up for other things than what others have for it.
+const BOTH: [bool; 2] = [true, false];
+
+fn server(policy: impl PeerPolicy, io_uring: bool) -> TurnServer {
     TurnServer::builder()
+        .io_uring(io_uring)
         .unauthenticated()
         .policy(policy)
         .listen(Listener::udp("127.0.0.1:0"))
@@ -181,50 +185,53 @@ fn clients_of_different_workers_reach_each_other_over_every_transport() {
     let transports = [Transport::Udp, Transport::Tcp];
 
     for [one, other] in transports.map(|one| transports.map(|other| [one, other])).concat() {
-        let server = server(RelayOnly::new());
-        let (mut first, mut second) = (Client::of(0, &server, one), Client::of(1, &server, other));
-        connect([&mut first, &mut second]);
+        for server in BOTH.map(|io_uring| server(RelayOnly::new(), io_uring)) {
+            let (mut first, mut second) = (Client::of(0, &server, one), Client::of(1, &server, other));
+            connect([&mut first, &mut second]);
 
-        for len in [0, 1, 4, 1_200, 9_000] {
-            let data = vec![7; len];
-            first.send(&data);
-            assert_eq!(second.receive(), data, "{one:?} to {other:?}");
-            second.send(&data);
-            assert_eq!(first.receive(), data, "{other:?} to {one:?}");
+            for len in [0, 1, 4, 1_200, 9_000] {
+                let data = vec![7; len];
+                first.send(&data);
+                assert_eq!(second.receive(), data, "{one:?} to {other:?}");
+                second.send(&data);
+                assert_eq!(first.receive(), data, "{other:?} to {one:?}");
+            }
         }
     }
 }
 
 #[test]
 fn what_passes_between_workers_does_not_pass_through_a_socket() {
-    let server = server(RelayOnly::new());
-    let mut clients = [0, 1].map(|worker| Client::of(worker, &server, Transport::Tcp));
-    connect(clients.each_mut());
-    let data = vec![7; TOO_LONG];
+    for server in BOTH.map(|io_uring| server(RelayOnly::new(), io_uring)) {
+        let mut clients = [0, 1].map(|worker| Client::of(worker, &server, Transport::Tcp));
+        connect(clients.each_mut());
+        let data = vec![7; TOO_LONG];
 
-    for [from, to] in [[0, 1], [1, 0]] {
-        clients[from].send(&data);
+        for [from, to] in [[0, 1], [1, 0]] {
+            clients[from].send(&data);
 
-        assert!(clients[to].receive() == data, "{from} to {to}");
+            assert!(clients[to].receive() == data, "{from} to {to}");
+        }
     }
 }
 
 #[test]
 fn a_reserved_port_of_one_worker_is_that_of_the_worker_whose_client_took_it() {
-    let server = server(RelayOnly::new());
-    let [mut keeper, mut first] = [0, 0].map(|worker| Client::of(worker, &server, Transport::Tcp));
-    let mut second = Client::of(1, &server, Transport::Tcp);
-    keeper.end();
-    second.end();
+    for server in BOTH.map(|io_uring| server(RelayOnly::new(), io_uring)) {
+        let [mut keeper, mut first] = [0, 0].map(|worker| Client::of(worker, &server, Transport::Tcp));
+        let mut second = Client::of(1, &server, Transport::Tcp);
+        keeper.end();
+        second.end();
 
-    let token = keeper.allocate(|message| message.attribute(&EvenPort { reserve_next: true }));
-    second.allocate(|message| message.attribute(&token.expect("a token")));
-    assert_eq!(second.slice(), 0);
+        let token = keeper.allocate(|message| message.attribute(&EvenPort { reserve_next: true }));
+        second.allocate(|message| message.attribute(&token.expect("a token")));
+        assert_eq!(second.slice(), 0);
 
-    connect([&mut first, &mut second]);
-    let data = vec![7; TOO_LONG];
-    first.send(&data);
-    assert!(second.receive() == data);
+        connect([&mut first, &mut second]);
+        let data = vec![7; TOO_LONG];
+        first.send(&data);
+        assert!(second.receive() == data);
+    }
 }
 
 /// Holds the worker that asks about [`SLOW`].
@@ -246,10 +253,14 @@ impl PeerPolicy for Gate {
 
 #[test]
 fn what_a_worker_that_hangs_has_no_room_for_is_dropped_and_counted_and_the_rest_arrives() {
+    BOTH.into_iter().for_each(drops_and_counts);
+}
+
+fn drops_and_counts(io_uring: bool) {
     const PACKETS: u32 = 10_000;
     let (asked, is_asked) = mpsc::channel();
     let (open, opened) = mpsc::channel();
-    let server = server(Gate { asked, opened: Mutex::new(opened) });
+    let server = server(Gate { asked, opened: Mutex::new(opened) }, io_uring);
     // It is let go of before the server, which waits for its workers.
     let open = open;
     let mut slow = Client::of(1, &server, Transport::Udp);
@@ -275,7 +286,7 @@ fn what_a_worker_that_hangs_has_no_room_for_is_dropped_and_counted_and_the_rest_
 
 #[test]
 fn each_worker_takes_relayed_ports_from_a_slice_of_its_own() {
-    let server = server(RelayOnly::new());
+    let server = server(RelayOnly::new(), true);
 
     let slices = [(); 32].map(|()| {
         let mut client = Client::new(&server, Transport::Udp);

@@ -1,5 +1,5 @@
-//! A running server, sockets and tasks and timer and all, allocates nothing while it relays: on Linux's sockets and on the
-//! portable ones.
+//! A running server, sockets and tasks and timer and all, allocates nothing while it relays: on Linux's sockets, with
+//! io_uring and without, and on the portable ones.
 //!
 //! Worker, clients and peers are on this thread, but where it is said otherwise. What is to pass is sent while the worker rests, so that each time the same
 //! comes in one batch; what the thread allocates is counted from there until all of it has arrived. Clients and peers

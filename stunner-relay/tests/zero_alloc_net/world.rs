@@ -42,14 +42,16 @@ pub(crate) struct Client {
     core: Core,
 }
 
-/// Runs a test in a world of Linux's sockets, and in one of those that every system has.
+/// Runs a test in worlds of Linux's sockets, with io_uring and without, and in one of those that every system has.
 pub(crate) fn each_world(test: impl Fn(&World)) {
     #[cfg(target_os = "linux")]
-    test(&World::new(|| {
-        let network = LinuxNetwork::default();
-        let socket = network.listener(listener()).expect("a listener");
-        start(network, socket)
-    }));
+    for network in [LinuxNetwork::with_io_uring, LinuxNetwork::default] {
+        test(&World::new(|| {
+            let network = network();
+            let socket = network.listener(listener()).expect("a listener");
+            start(network, socket)
+        }));
+    }
     test(&World::new(|| start(TokioNetwork, UdpSocket::from_std(listener()).expect("a runtime"))));
 }
 
