@@ -7,6 +7,7 @@ use stunner_proto::{
 
 use crate::{
     message::channel_data,
+    own::Sockets,
     report::{Check, Outcome, ensure, skip},
     world::World,
 };
@@ -36,7 +37,7 @@ fn refused_port(w: &World, by_channel: bool) -> Outcome {
     if !w.server.ip().is_loopback() {
         return skip("needs a peer on the server's machine");
     }
-    if w.portable {
+    if w.own && w.sockets == Sockets::Portable {
         return skip(UNTOLD);
     }
     let ((client, _), peer) = (w.allocated()?, w.peer()?.address);

@@ -16,6 +16,7 @@ use std::{
 use clap::Parser;
 use stunner_proto::uri::{StunnerUri, Transport, percent_decoded};
 
+use own::Sockets;
 use report::{Check, Outcome, Report, Stop, group};
 use world::{User, World};
 
@@ -52,7 +53,7 @@ const THREADS: usize = 48;
 #[derive(Parser)]
 struct Options {
     /// The server and who asks: turn://user:pass@host:port
-    #[arg(required_unless_present_any = ["own", "portable"])]
+    #[arg(required_unless_present_any = ["own", "portable", "no_io_uring"])]
     server: Option<String>,
     /// Starts a server of this repository and looks at that
     #[arg(long, conflicts_with = "server")]
@@ -60,6 +61,9 @@ struct Options {
     /// That server uses the sockets that every system has, on Linux too
     #[arg(long, requires = "own", conflicts_with = "server")]
     portable: bool,
+    /// That server receives and sends for relayed transport addresses by epoll, and not by io_uring
+    #[arg(long, requires = "own", conflicts_with_all = ["server", "portable"])]
+    no_io_uring: bool,
     /// The realm that the server must name
     #[arg(long)]
     realm: Option<String>,
@@ -110,7 +114,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         }
         None => {
             let users = [user("user:pass")?, user("other:secret")?];
-            let (server, address) = own::start(&users, options.portable)?;
+            let (server, address) = own::start(&users, sockets(options))?;
             (users[0].clone(), address, Some((server, users)))
         }
     };
@@ -158,7 +162,7 @@ fn world(options: &Options, user: User, other: Option<User>, server: SocketAddr)
     World {
         server,
         own: options.own,
-        portable: options.own && (options.portable || !cfg!(target_os = "linux")),
+        sockets: sockets(options),
         tcp: options.tcp,
         realm: options.realm.clone(),
         user,
@@ -170,6 +174,17 @@ fn world(options: &Options, user: User, other: Option<User>, server: SocketAddr)
         redirects: options.redirects,
         features: world::Features::default(),
         pace: Mutex::new(wire::now()),
+    }
+}
+
+/// What the own server relays by.
+const fn sockets(options: &Options) -> Sockets {
+    if options.portable || !cfg!(target_os = "linux") {
+        Sockets::Portable
+    } else if options.no_io_uring {
+        Sockets::Epoll
+    } else {
+        Sockets::IoUring
     }
 }
 
@@ -250,17 +265,33 @@ mod tests {
     }
 
     #[test]
-    fn portable_alone_asks_for_own() {
-        let error = options(&["--portable"]).err();
+    fn sockets_alone_ask_for_own() {
+        for option in ["--portable", "--no-io-uring"] {
+            let error = options(&[option]).err();
 
-        assert!(error.is_some_and(|error| error.contains("--own") && !error.contains("<SERVER>")));
+            assert!(error.is_some_and(|error| error.contains("--own") && !error.contains("<SERVER>")));
+        }
     }
 
     #[test]
     fn the_sockets_of_another_server_cannot_be_chosen() {
-        let error = options(&["--portable", "turn://user:pass@192.0.2.1:3478"]).err();
+        for option in ["--portable", "--no-io-uring"] {
+            let error = options(&[option, "turn://user:pass@192.0.2.1:3478"]).err();
 
-        assert!(error.is_some_and(|error| error.contains("'--portable' cannot be used with '[SERVER]'")));
+            let expected = format!("'{option}' cannot be used with '[SERVER]'");
+            assert!(error.is_some_and(|error| error.contains(&expected)));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_own_server_relays_by_io_uring_unless_it_is_told_otherwise_once() {
+        let chosen = |words: &[&str]| options(words).map(|options| sockets(&options));
+
+        assert_eq!(chosen(&["--own"]), Ok(Sockets::IoUring));
+        assert_eq!(chosen(&["--own", "--no-io-uring"]), Ok(Sockets::Epoll));
+        assert_eq!(chosen(&["--own", "--portable"]), Ok(Sockets::Portable));
+        assert!(chosen(&["--own", "--portable", "--no-io-uring"]).is_err());
     }
 
     #[test]
@@ -301,7 +332,7 @@ mod tests {
     fn own_server(words: &[&str]) -> (TurnServer, World) {
         let options = options(words).unwrap();
         let users = ["user:pass", "other:secret"].map(|text| user(text).unwrap());
-        let (server, address) = own::start(&users, options.portable).unwrap();
+        let (server, address) = own::start(&users, sockets(&options)).unwrap();
         let [user, other] = users;
         (server, world(&options, user, Some(other), address))
     }

@@ -30,6 +30,27 @@ const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// How often a port may be taken by somebody else between the look for a free one and its use.
 const TRIES: usize = 20;
 
+/// What a server relays by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sockets {
+    /// Linux's, with io_uring where the kernel allows it.
+    IoUring,
+    /// Linux's, without.
+    Epoll,
+    /// Those of every system, which are not told of ICMP errors.
+    Portable,
+}
+
+impl Sockets {
+    fn of(self, builder: TurnServerBuilder) -> TurnServerBuilder {
+        match self {
+            Self::IoUring => builder,
+            Self::Epoll => builder.io_uring(false),
+            Self::Portable => builder.portable(),
+        }
+    }
+}
+
 /// Users with passwords.
 struct Users(Vec<User>);
 
@@ -51,9 +72,9 @@ impl Authenticator for Users {
 }
 
 /// Starts the server that is looked at, on a free port of 127.0.0.1, over UDP and TCP, with all that it can do.
-pub(crate) fn start(users: &[User; 2], portable: bool) -> Result<(TurnServer, SocketAddr), Box<dyn Error>> {
+pub(crate) fn start(users: &[User; 2], sockets: Sockets) -> Result<(TurnServer, SocketAddr), Box<dyn Error>> {
     let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let started = listen(users, &both, portable, |builder| {
+    let started = listen(users, &both, sockets, |builder| {
         let oauth = OAuth::new(SERVER_NAME, SystemClock).key(KEY_ID, KEY);
         let builder = builder.software("stunner").mobility().oauth(oauth);
         if is_here(SECOND) { builder.behaviour_discovery((SECOND, 0).into()) } else { builder }
@@ -101,7 +122,7 @@ pub(crate) fn with_families(
     let Some(other) = w.other.as_ref().filter(|_| w.own) else { return skip(format!("needs {what}")) };
     let one = NonZeroUsize::MIN;
     let users = [w.user.clone(), other.clone()];
-    match listen(&users, relays, w.portable, |builder| change(builder.workers(one))) {
+    match listen(&users, relays, w.sockets, |builder| change(builder.workers(one))) {
         Ok((server, address)) => {
             let features = Features {
                 mobility: false,
@@ -120,7 +141,7 @@ pub(crate) fn with_families(
 fn listen(
     users: &[User; 2],
     relays: &[IpAddr],
-    portable: bool,
+    sockets: Sockets,
     change: impl Fn(TurnServerBuilder) -> TurnServerBuilder,
 ) -> Result<(TurnServer, SocketAddr), StartError> {
     let ranges = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().expect("a range"));
@@ -131,7 +152,7 @@ fn listen(
             TurnServer::builder().realm("example.com").authenticator(Users(users.to_vec())).policy(policy);
         let relays = relays.iter().filter(|&&ip| is_here(ip));
         let builder = relays.fold(builder, |builder, &ip| builder.relay_address(RelayAddress::bind(ip)));
-        let builder = if portable { builder.portable() } else { builder };
+        let builder = sockets.of(builder);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let builder = builder.listen(Listener::udp(address)).listen(Listener::tcp(address));
         tries -= 1;

@@ -15,6 +15,7 @@ use stunner_proto::{
 use crate::{
     client::Client,
     message::{Answer, Draft},
+    own::Sockets,
     report::{Outcome, fail, skip},
     wire::{Wire, now},
 };
@@ -49,8 +50,8 @@ pub(crate) struct World {
     pub(crate) server: SocketAddr,
     /// Whether the server is one of this repository, in this process: then there can be others with other settings.
     pub(crate) own: bool,
-    /// Whether that one has the sockets of every system, which are not told of ICMP errors.
-    pub(crate) portable: bool,
+    /// What that one relays by.
+    pub(crate) sockets: Sockets,
     /// Whether clients come over TCP where it does not matter.
     pub(crate) tcp: bool,
     pub(crate) realm: Option<String>,
@@ -73,7 +74,7 @@ impl World {
         Self {
             server,
             own: self.own,
-            portable: self.portable,
+            sockets: self.sockets,
             tcp: self.tcp,
             realm: self.realm.clone(),
             user: self.user.clone(),

@@ -47,6 +47,10 @@ pub(crate) struct Options {
     /// --turn-address for each
     #[arg(long)]
     pub(crate) portable: bool,
+    /// Let TURN receive and send for relayed addresses by epoll, and not by io_uring, which is what Linux 6.1 or later does
+    /// where the container allows it
+    #[arg(long)]
+    pub(crate) no_io_uring: bool,
     #[command(flatten)]
     pub(crate) cluster: cluster::ClusterOptions,
 }
@@ -67,6 +71,7 @@ Environment:
   STUNNER_DURATION               how long credentials are good for, in seconds [default: 86400]
   STUNNER_MIN_PORT, STUNNER_MAX_PORT    relayed ports [default: 49152, 65535]
   STUNNER_PORTABLE               1 is --portable
+  STUNNER_IO_URING               0 is --no-io-uring [default: 1]
   STUNNER_RELAY_PEERS            --relay-peers, with commas between them
   STUNNER_ALTERNATE_SERVER       --alternate-server, with commas between them
   STUNNER_DRAIN_TIMEOUT          --drain-timeout
@@ -91,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) relay_ports: (u16, u16),
     /// Whether TURN uses the sockets that every system has.
     pub(crate) portable: bool,
+    /// Whether it may use io_uring.
+    pub(crate) io_uring: bool,
     pub(crate) auth: Auth,
     /// What TURN accepts besides, and nobody is given any more.
     pub(crate) previous: Option<Auth>,
@@ -156,6 +163,7 @@ impl Settings {
                 number(environment, "STUNNER_MAX_PORT")?.unwrap_or(65_535),
             ),
             portable: options.portable || environment.switch("STUNNER_PORTABLE").unwrap_or(false),
+            io_uring: !options.no_io_uring && environment.switch("STUNNER_IO_URING").unwrap_or(true),
             previous: previous(&auth, environment),
             auth,
             environment: environment.clone(),

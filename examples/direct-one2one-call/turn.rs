@@ -22,7 +22,8 @@ pub(crate) fn start(settings: &Settings, users: Users) -> Result<TurnServer, Str
         .policy(policy)
         .authenticator(users)
         .relay_ports(first..=last)
-        .wide_channels();
+        .wide_channels()
+        .io_uring(settings.io_uring);
     builder = if settings.portable { builder.portable() } else { builder };
     let addresses =
         if settings.turn_address.is_empty() { everywhere() } else { settings.turn_address.clone() };

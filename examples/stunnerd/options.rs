@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// How many threads relay; 0 is one [default: one for each core]
     #[arg(short, long = "udp-thread-num", value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub(crate) udp_thread_num: Option<u16>,
+    /// Receive and send for relayed transport addresses by epoll, and not by io_uring, which is what Linux 6.1 or later does
+    /// where the container allows it
+    #[arg(long)]
+    pub(crate) no_io_uring: bool,
     /// How many seconds calls may go on once the program was asked to end
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub(crate) grace: u64,
@@ -89,7 +93,7 @@ mod tests {
 
         assert_eq!(options.config, Some(PathBuf::from("stunnerd.conf")));
         assert_eq!((options.levels(), options.udp_thread_num), (Some("all:WARN"), Some(16)));
-        assert_eq!((options.grace, options.check_config), (3600, false));
+        assert_eq!((options.grace, options.check_config, options.no_io_uring), (3600, false, false));
     }
 
     #[test]

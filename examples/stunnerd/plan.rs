@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) relay_ports: Option<PortRange>,
     /// How many threads relay; one for each core where it is not said.
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Whether they may use io_uring.
+    pub(crate) io_uring: bool,
     pub(crate) warnings: Vec<Fault>,
 }
 
@@ -94,6 +96,7 @@ impl Plan {
             Some(levels) if faults.errors.is_empty() => Ok(Self {
                 levels,
                 workers,
+                io_uring: !options.no_io_uring,
                 relay_addresses: common.addresses.into_iter().flatten().map(|(_, ip)| ip).collect(),
                 relay_ports: common.ports.map(|(_, ports)| ports),
                 warnings: faults.warnings,

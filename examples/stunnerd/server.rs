@@ -21,7 +21,8 @@ pub(crate) fn start(plan: &Plan) -> Result<TurnServer, String> {
     let mut builder = authenticated(TurnServer::builder(), plan)
         .realm(&plan.config.auth.realm)
         .policy(policy(plan, &sockets, &addresses))
-        .wide_channels();
+        .wide_channels()
+        .io_uring(plan.io_uring);
     for address in &addresses {
         builder = builder.relay_address(*address);
     }

@@ -157,6 +157,16 @@ async fn chromium_calls_through_portable_sockets_over_udp() {
 }
 
 #[tokio::test]
+async fn chromium_calls_through_the_relay_over_udp_without_io_uring() {
+    let environment = [UDP[0], UDP[1], ("STUNNER_IO_URING", "0")];
+
+    let pair = a_call_is_relayed_both_ways::<Chromium>(&environment, "udp").await;
+
+    let log = &pair.program.log;
+    assert!(log.contains("io_uring=false"), "{log}");
+}
+
+#[tokio::test]
 async fn chromium_calls_through_the_relay_over_tcp() {
     a_call_is_relayed_both_ways::<Chromium>(&TCP, "tcp").await;
 }

@@ -195,6 +195,16 @@ fn uris_are_served_over_both_transports() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_are_relayed_without_io_uring_where_that_is_asked_for() {
+    let program = Program::start_with(&["--no-io-uring", "turn://user:pass@127.0.0.1:PORT"], "all:INFO");
+
+    uclient::loses_nothing("user", "pass", program.port, &["-y"]);
+
+    assert!(program.log.contains("io_uring=false"), "{}", program.log);
+}
+
 #[test]
 fn a_signal_lets_allocations_end_and_takes_no_more() {
     let mut program = Program::start(V0_9);

@@ -55,6 +55,15 @@ fn sockets_are_portable_where_an_option_or_a_variable_says_so() {
 }
 
 #[test]
+fn io_uring_may_be_used_unless_an_option_or_a_variable_says_that_it_may_not() {
+    let io_uring = |words, variables| settings(words, variables).unwrap().io_uring;
+
+    assert!(io_uring(&[], &[]) && io_uring(&[], &[("STUNNER_IO_URING", "1")]));
+    assert!(!io_uring(&[], &[("STUNNER_IO_URING", "0")]) && !io_uring(&["--no-io-uring"], &[]));
+    assert!(!io_uring(&["--no-io-uring"], &[("STUNNER_IO_URING", "1")]));
+}
+
+#[test]
 fn bad_options_say_what_is_wrong() {
     assert!(settings(&["--allow-peer", "10.0.0.0/40"], &[]).is_err());
     assert!(settings(&["--no-turn", "--no-signaling"], &[]).is_err());

@@ -25,6 +25,8 @@ pub(crate) struct Program {
     lines: Receiver<String>,
     /// Where it listens.
     pub(crate) port: u16,
+    /// What it said until now, as far as somebody waited for it.
+    pub(crate) log: String,
 }
 
 impl Program {
@@ -47,7 +49,7 @@ impl Program {
                 .spawn()
                 .expect("the program starts");
             let lines = lines(child.stdout.take().expect("an output"));
-            let mut program = Self { child, lines, port };
+            let mut program = Self { child, lines, port, log: String::new() };
             if program.says("relaying") {
                 return program;
             }
@@ -63,8 +65,12 @@ impl Program {
     pub(crate) fn says(&mut self, words: &str) -> bool {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(words) => return true,
-                Ok(_) => {}
+                Ok(line) => {
+                    self.log += &format!("{line}\n");
+                    if line.contains(words) {
+                        return true;
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => panic!("it does not say {words:?}"),
             }
