@@ -5,14 +5,12 @@ use std::{io, net::UdpSocket};
 use socket2::SockRef;
 
 use super::{
-    start::{Bound, BoundSocket},
+    start::{Bound, BoundSocket, Relaying},
     tokio_network::LISTENER_BUFFER,
 };
 
-/// Logs it for all workers, and returns whether these may have an io_uring, where one is wanted. The listeners' buffers are
-/// all given alike, so that one of them tells.
-pub(super) fn announce(bound: &[Bound], portable: bool, io_uring: bool) -> bool {
-    let io_uring = log_network(portable, io_uring);
+/// Logs what the listeners' buffers are short of. All are given alike, so that one of them tells.
+pub(super) fn announce_buffers(bound: &[Bound]) {
     let mut sockets = bound.iter().flat_map(|listener| &listener.sockets);
     let udp = sockets.find_map(|socket| match socket {
         BoundSocket::Udp(socket) => Some(socket),
@@ -21,28 +19,33 @@ pub(super) fn announce(bound: &[Bound], portable: bool, io_uring: bool) -> bool 
     if let Some(Ok(given)) = udp.map(Buffers::of) {
         given.complain(LISTENER_BUFFER);
     }
-    io_uring
 }
 
+/// Logs what the workers relay by, and once why some have no io_uring though they were to.
 #[cfg(target_os = "linux")]
-fn log_network(portable: bool, io_uring: bool) -> bool {
-    if portable {
-        log_portable();
-        return false;
+pub(super) fn announce_network(workers: &[Relaying]) {
+    if workers.iter().any(|worker| matches!(worker, Relaying::Portable)) {
+        return log_portable();
     }
+    let refusals = workers.iter().filter_map(|worker| match worker {
+        Relaying::Refused(error) => Some(error),
+        _ => None,
+    });
+    if let Some(error) = refusals.clone().next() {
+        super::linux::log_refusal(error, refusals.count());
+    }
+    let io_uring = workers.iter().any(|worker| matches!(worker, Relaying::IoUring));
     match super::linux::Features::find() {
         Ok(features) => features.log(io_uring),
         Err(error) => {
-            tracing::info!(%error, "the network is Linux's; what its kernel can do is not known");
-            io_uring
+            tracing::info!(%error, io_uring, "the network is Linux's; what its kernel can do is not known");
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn log_network(_: bool, _: bool) -> bool {
+pub(super) fn announce_network(_: &[Relaying]) {
     log_portable();
-    false
 }
 
 fn log_portable() {

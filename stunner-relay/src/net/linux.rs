@@ -22,6 +22,7 @@ use crate::IcmpError;
 mod control;
 mod features;
 mod limit;
+mod make;
 mod receive;
 mod ring;
 mod send;
@@ -30,7 +31,7 @@ mod sys;
 mod tests;
 mod watched;
 
-pub(super) use features::Features;
+pub(super) use features::{Features, log_refusal};
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use ring::{Direct, Registered, Rings};
@@ -72,30 +73,7 @@ pub struct LinuxSocket {
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
 const FEW: usize = 4;
 
-impl Default for LinuxNetwork {
-    fn default() -> Self {
-        Self::new(Copied::default(), false)
-    }
-}
-
 impl LinuxNetwork {
-    /// Like [`default`](Self::default), but relayed transport addresses are received and sent by io_uring where the kernel,
-    /// version 6.1 or later, and the container allow it; where they do not, the log says why. It has to be made on the
-    /// worker's thread, whose blocking calls the kernel may interrupt from then on.
-    #[must_use]
-    pub fn with_io_uring() -> Self {
-        Self::new(Copied::default(), true)
-    }
-
-    pub(super) fn new(copied: Copied, io_uring: bool) -> Self {
-        let rings = io_uring.then(Rings::new).and_then(|rings| {
-            rings.inspect_err(|error| tracing::info!(%error, "io_uring is not to be had")).ok()
-        });
-        let (receiver, sender) = (RefCell::default(), RefCell::default());
-        let takes = Cell::new(Takes { trains: true, marks: true });
-        Self { shared: Rc::new(Shared { receiver, sender, takes, copied, rings }) }
-    }
-
     /// Makes a bound, non-blocking socket a listener's, for [`start_on`](super::TurnServerBuilder::start_on). What it is asked
     /// for and the kernel does not know is left out.
     ///

@@ -83,7 +83,20 @@ pub(super) struct Seed {
     pub(super) copied: Copied,
     pub(super) io_uring: bool,
     /// Who waits for the worker to be there.
-    pub(super) started: mpsc::Sender<io::Result<()>>,
+    pub(super) started: mpsc::Sender<io::Result<Relaying>>,
+}
+
+/// What a worker relays by.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have the first only"))]
+pub(super) enum Relaying {
+    /// The sockets of every system.
+    Portable,
+    /// Linux's.
+    Epoll,
+    /// The same, though it was to be io_uring: it was refused.
+    Refused(io::Error),
+    /// Linux's, with io_uring.
+    IoUring,
 }
 
 /// A network that makes sockets of listeners, too.
@@ -124,18 +137,26 @@ impl Seed {
     }
 
     #[cfg(target_os = "linux")]
-    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<()> {
+    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<Relaying> {
+        use super::LinuxNetwork;
+
         if self.portable {
-            self.start(TokioNetwork, phases)
-        } else {
-            let network = super::LinuxNetwork::new(self.copied, self.io_uring);
-            self.start(network, phases)
+            return self.start(TokioNetwork, phases).map(|()| Relaying::Portable);
         }
+        let (network, relaying) = if self.io_uring {
+            match LinuxNetwork::try_io_uring(self.copied) {
+                (network, None) => (network, Relaying::IoUring),
+                (network, Some(error)) => (network, Relaying::Refused(error)),
+            }
+        } else {
+            (LinuxNetwork::without_io_uring(self.copied), Relaying::Epoll)
+        };
+        self.start(network, phases).map(|()| relaying)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<()> {
-        self.start(TokioNetwork, phases)
+    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<Relaying> {
+        self.start(TokioNetwork, phases).map(|()| Relaying::Portable)
     }
 
     fn start<N: Listening>(self, network: N, phases: watch::Receiver<Phase>) -> io::Result<()> {

@@ -58,6 +58,25 @@ fn a_server_that_is_told_not_to_use_io_uring_does_not_and_has_nothing_to_explain
     assert!(matches!(&lines[..], [line] if line.contains("io_uring=false")), "{lines:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn workers_that_are_refused_io_uring_are_counted_in_one_line_that_says_what_to_do() {
+    for (number, remedy) in [
+        (libc::ENOMEM, "`ulimit -l`"),
+        (libc::EPERM, "seccomp"),
+        (libc::ENOSYS, "Linux 6.1"),
+        (libc::EMFILE, "epoll is used"),
+    ] {
+        let refused = || Relaying::Refused(std::io::Error::from_raw_os_error(number));
+
+        let lines = logged("io_uring", || announce_network(&[Relaying::IoUring, refused(), refused()]));
+
+        let [why, network] = &lines[..] else { panic!("{lines:?}") };
+        assert!(why.contains("workers=2") && why.contains(remedy), "{why}");
+        assert!(network.contains("io_uring=true"), "{network}");
+    }
+}
+
 #[test]
 fn buffers_that_are_as_large_as_asked_for_are_nothing_to_log() {
     assert!(logged("", || Buffers { receive: 4_096, send: 9_000 }.complain(4_096)).is_empty());

@@ -16,7 +16,7 @@ use crate::{
     Authenticator, Config, Credential, Discovery, Identity, LiveRelays, Transport,
     net::{
         Phase, RelayAddress, Shared, StartError, TokioNetwork, TurnServer,
-        announce::announce,
+        announce::{announce_buffers, announce_network},
         files,
         ports::Ports,
         start::{Bound, Seed},
@@ -42,7 +42,7 @@ impl TurnServerBuilder {
         let shared = Arc::new(Shared::new(relays, &advertised, workers));
         let reservations = SharedReservations::<TokioNetwork>::default();
         let mut bound = self.bind(&mut config, workers)?;
-        let io_uring = announce(&bound, self.portable, self.io_uring);
+        announce_buffers(&bound);
         let config = Arc::new(config);
         let (phase, phases) = watch::channel(Phase::Running);
         let (started, starts) = mpsc::channel();
@@ -60,7 +60,7 @@ impl TurnServerBuilder {
                 index,
                 portable: self.portable,
                 copied: self.copied,
-                io_uring,
+                io_uring: self.io_uring,
                 started: started.clone(),
             };
             let phases = phases.clone();
@@ -68,10 +68,10 @@ impl TurnServerBuilder {
             server.threads.push(thread.map_err(StartError::Worker)?);
         }
         drop(started);
-        for _ in 0..workers {
-            let ended = |_| Err(io::Error::other("a worker has ended"));
-            starts.recv().unwrap_or_else(ended).map_err(StartError::Worker)?;
-        }
+        let ended = |_| Err(io::Error::other("a worker has ended"));
+        let relaying = (0..workers).map(|_| starts.recv().unwrap_or_else(ended));
+        let relaying = relaying.collect::<io::Result<Vec<_>>>().map_err(StartError::Worker)?;
+        announce_network(&relaying);
         Ok(server)
     }
 

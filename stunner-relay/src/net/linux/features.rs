@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, UdpSocket},
 };
 
-use super::{ring::Rings, sys};
+use super::sys;
 
 /// What a kernel or a container allows, as far as it can be known before it is used: a network card may still refuse to
 /// have trains cut, which is found when one is sent.
@@ -42,10 +42,9 @@ impl Features {
         })
     }
 
-    /// Logs them, and whether there is an io_uring where one is wanted, which is returned.
-    pub(in crate::net) fn log(self, io_uring: bool) -> bool {
+    /// Logs them, and whether there is an io_uring.
+    pub(in crate::net) fn log(self, io_uring: bool) {
         let Self { gro, gso, pktinfo, recverr, rxq_ovfl, tos, ttl } = self;
-        let io_uring = io_uring && has_io_uring();
         tracing::info!(
             gro,
             gso,
@@ -57,14 +56,18 @@ impl Features {
             io_uring,
             "the network is Linux's: batches of packets"
         );
-        io_uring
     }
 }
 
-/// Asked in a thread of its own: what a ring leaves to be done when it is closed interrupts the calls of the thread that
-/// made it.
-fn has_io_uring() -> bool {
-    let found = std::thread::spawn(|| Rings::new().map(drop)).join();
-    let found = found.unwrap_or_else(|_| Err(io::Error::other("it could not be tried")));
-    found.inspect_err(|error| tracing::info!(%error, "io_uring is not to be had")).is_ok()
+/// Logs why so many workers have no io_uring, and what to do.
+pub(in crate::net) fn log_refusal(error: &io::Error, workers: usize) {
+    let remedy = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "sysctl kernel.io_uring_disabled, or the container's seccomp profile, refuses it"
+        }
+        Some(libc::ENOMEM) => "raise the limit of locked memory, `ulimit -l`, by 64 KiB for each worker",
+        Some(libc::ENOSYS | libc::EINVAL) => "it takes Linux 6.1 or later",
+        _ => "epoll is used",
+    };
+    tracing::info!(%error, workers, "io_uring is not to be had: {remedy}");
 }

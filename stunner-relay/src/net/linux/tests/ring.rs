@@ -21,7 +21,7 @@ struct Relay {
 
 impl Relay {
     fn new() -> Option<Self> {
-        let network = LinuxNetwork::new(Copied::default(), true);
+        let network = LinuxNetwork::with_io_uring();
         let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let socket = network.attach(bound).expect("a socket");
         let address = socket.local_addr().expect("an address");
