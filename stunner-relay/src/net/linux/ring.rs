@@ -33,6 +33,8 @@ mod epoll;
 mod quiet;
 mod receive;
 mod send;
+#[cfg(test)]
+mod testing;
 mod written;
 
 pub(super) use direct::Direct;
@@ -225,12 +227,6 @@ impl Rings {
         Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
     }
 
-    /// Whether datagrams are still sent by the ring.
-    #[cfg(test)]
-    pub(super) fn sends(&self) -> bool {
-        self.send.borrow().is_some()
-    }
-
     fn send_together(&self, together: &[Outgoing<'_>], whose: &[&Volley<'_, LinuxSocket>]) {
         let mut ring = self.send.borrow_mut();
         let both = together.iter().zip(whose);
@@ -241,7 +237,10 @@ impl Rings {
         match sent {
             Ok(failed) => {
                 for &(index, error) in failed {
-                    both.clone().nth(index).into_iter().for_each(|(to, volley)| self.fail(to, volley, error));
+                    both.clone()
+                        .nth(index)
+                        .into_iter()
+                        .for_each(|(to, volley)| self.send_otherwise(to, volley, error));
                 }
             }
             Err(error) => {
@@ -257,12 +256,12 @@ impl Rings {
             return send_all(volley.socket, volley.datagrams);
         }
         if let Err(error) = sys::send_connected(outgoing.fd, outgoing.data) {
-            self.fail(outgoing, volley, error.raw_os_error().unwrap_or_default());
+            self.send_otherwise(outgoing, volley, error.raw_os_error().unwrap_or_default());
         }
     }
 
     /// Sends by the relayed transport address itself what failed otherwise, where that is not the datagram's fault.
-    fn fail(&self, outgoing: &Outgoing<'_>, volley: &Volley<'_, LinuxSocket>, error: i32) {
+    fn send_otherwise(&self, outgoing: &Outgoing<'_>, volley: &Volley<'_, LinuxSocket>, error: i32) {
         let by_file = outgoing.file.is_some();
         match error {
             libc::EBADF | libc::ENXIO if by_file => {

@@ -60,6 +60,11 @@ impl Buffers {
         std::mem::forget(std::mem::take(&mut self.slots));
     }
 
+    #[cfg(test)]
+    pub(super) const fn are_left(&self) -> bool {
+        self.kept
+    }
+
     /// Exchanges a slot that the kernel has filled for a vacant one, which it may fill from the next
     /// [`publish`](Self::publish) on. `false`: there is no such slot.
     pub(super) fn exchange(&mut self, number: u16, vacant: &mut Slot) -> bool {

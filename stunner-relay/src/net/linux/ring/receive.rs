@@ -329,3 +329,6 @@ impl Drop for ReceiveRing {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests;
