@@ -103,6 +103,18 @@ fn who_waits_for_a_buffer_and_is_gone_is_not_asked_again() {
 }
 
 #[test]
+fn who_has_been_asked_since_is_not_asked_twice() {
+    let Some(mut ring) = ring() else { return };
+    let socket = &sockets(1)[0];
+    let key = ring.deliver(socket.as_raw_fd(), 0);
+    ring.hungry.push_back(key);
+
+    drain(&mut ring);
+
+    assert_eq!((ring.asked, ring.hungry.len()), (1, 0));
+}
+
+#[test]
 fn a_ring_that_has_ended_leaves_sockets_to_others_and_the_kernel_has_no_buffer_of_it() {
     let Some(mut ring) = ring() else { return };
     let sockets = sockets(150);

@@ -84,6 +84,20 @@ async fn all_peers_are_heard_by_the_first_socket_when_the_ring_was_given_up() {
 }
 
 #[tokio::test]
+async fn a_busy_peer_gets_no_second_socket_when_nobody_would_read_it() {
+    let Some(relay) = Relay::new() else { return };
+    let busy = socket(V4);
+
+    relay.rings().give_up();
+    for _ in 0..40 {
+        relay.send(&[&busy, &busy], b"data");
+    }
+
+    assert!((0..80).all(|_| received(&busy) == (b"data".to_vec(), relay.address)));
+    assert!(relay.delivered().direct.fd().is_none());
+}
+
+#[tokio::test]
 async fn what_the_ring_counted_as_dropped_is_not_counted_again() {
     let Some(mut relay) = Relay::new() else { return };
     SockRef::from(relay.socket.socket.get_ref()).set_recv_buffer_size(1).expect("the least that there is");
