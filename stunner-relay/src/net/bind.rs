@@ -41,8 +41,7 @@ impl<N: Network> Worker<N> {
             self.shared.owners.set(relayed, Some(self.index));
         }
         let socket = Rc::new(socket);
-        let read = || tokio::task::spawn_local(Self::relay(self.clone(), id, socket.clone())).abort_handle();
-        let task = (!socket.deliver(id.index())).then(read);
+        let task = (!socket.deliver(id.index())).then(|| self.read(id, socket.clone()));
         let mut relays = self.relays.borrow_mut();
         if relays.len() <= id.index() {
             relays.resize_with(id.index() + 1, || None);

@@ -1,7 +1,7 @@
 //! The traits on Linux: many packets in a system call, and trains of packets that the kernel joins and cuts (GRO, GSO).
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io,
     net::{SocketAddr, UdpSocket as StdUdpSocket},
     os::fd::{AsRawFd, RawFd},
@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::Interest;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     batch::{RecvBatch, SLOTS},
@@ -20,6 +20,7 @@ use super::{
 use crate::IcmpError;
 
 mod control;
+mod dropped;
 mod features;
 mod limit;
 mod make;
@@ -31,6 +32,7 @@ mod sys;
 mod tests;
 mod watched;
 
+use dropped::Dropped;
 pub(super) use features::{Features, log_refusal};
 pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
@@ -67,7 +69,7 @@ pub struct LinuxSocket {
     /// How many it asks for at least.
     few: usize,
     /// How many datagrams the kernel dropped because the socket was full, as far as it told.
-    dropped: Cell<u64>,
+    dropped: Cell<Dropped>,
 }
 
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
@@ -95,11 +97,22 @@ impl LinuxNetwork {
 
     fn socket(&self, socket: Watched, few: usize) -> LinuxSocket {
         self.shared.prepare(socket.get_ref());
-        LinuxSocket { socket, shared: self.shared.clone(), ask: Cell::new(few), few, dropped: Cell::new(0) }
+        LinuxSocket {
+            socket,
+            shared: self.shared.clone(),
+            ask: Cell::new(few),
+            few,
+            dropped: Cell::default(),
+        }
     }
 }
 
 impl Shared {
+    /// The rings, as long as they tell what comes.
+    fn working(&self) -> Option<&Rings> {
+        self.rings.as_ref().filter(|rings| rings.work())
+    }
+
     /// Asks for what comes with datagrams.
     fn prepare(&self, socket: &StdUdpSocket) {
         if !sys::tell_dropped(socket) {
@@ -135,8 +148,9 @@ impl Network for LinuxNetwork {
 
     fn attach(&self, bound: StdUdpSocket) -> io::Result<LinuxSocket> {
         self.shared.prepare_relay(&bound);
-        let watched = match self.shared.rings {
+        let watched = match self.shared.working() {
             Some(_) => Watched::Delivered(Delivered {
+                polled: OnceCell::new(),
                 socket: bound,
                 registered: Cell::new(None),
                 direct: Direct::default(),
@@ -177,10 +191,8 @@ impl Network for LinuxNetwork {
 
 impl Drop for LinuxSocket {
     fn drop(&mut self) {
-        let Some(rings) = &self.shared.rings else { return };
-        if let Watched::Delivered(delivered) = &self.socket {
-            delivered.direct.close(rings);
-            delivered.registered.take().into_iter().for_each(|registered| rings.forget(registered));
+        if let (Watched::Delivered(delivered), Some(rings)) = (&self.socket, &self.shared.rings) {
+            delivered.close(rings);
         }
     }
 }
@@ -210,8 +222,9 @@ impl LinuxSocket {
 
     /// Connects a socket to a busy peer, from the next datagram on. Nothing may be about to be sent by it.
     fn connect(&self, peer: SocketAddr, rings: &Rings) {
-        let Watched::Delivered(Delivered { socket, registered, direct }) = &self.socket else { return };
-        if let Some(known) = registered.get()
+        let Watched::Delivered(Delivered { socket, registered, direct, .. }) = &self.socket else { return };
+        // Where nobody tells what comes to it, a second socket would take what is for the first.
+        if let Some(known) = registered.get().filter(|_| rings.work())
             && let Err(error) =
                 direct.connect(socket, known, peer, rings, |second| self.shared.prepare_relay(second))
         {
@@ -226,16 +239,19 @@ impl LinuxSocket {
         }
     }
 
-    /// Takes in the kernel's running total, which has 32 bits only and begins again at 0 behind them.
     fn note_dropped(&self, total: u32) {
-        let before = self.dropped.get();
-        // What the kernel said the last time.
-        let low = u32::try_from(before & u64::from(u32::MAX)).unwrap_or_default();
-        let more = total.wrapping_sub(low);
-        // Two processors may have counted at once, and what came later knows of less: that is no lap of the counter.
-        if more <= u32::MAX / 2 {
-            self.dropped.set(before + u64::from(more));
+        let mut dropped = self.dropped.get();
+        dropped.take(total);
+        self.dropped.set(dropped);
+    }
+
+    /// Waits by epoll for a socket that the rings do not tell of any more.
+    fn poll<'a>(&self, delivered: &'a Delivered) -> io::Result<&'a AsyncFd<RawFd>> {
+        if let Some(rings) = self.shared.rings.as_ref().filter(|_| delivered.registered.get().is_some()) {
+            // They have counted what was dropped until now.
+            self.dropped.set(Dropped::since(delivered.close(rings)));
         }
+        delivered.poll()
     }
 }
 
@@ -246,19 +262,22 @@ impl DatagramSocket for LinuxSocket {
 
     /// Never, for a relayed transport address that io_uring [delivers](Self::deliver) for.
     async fn ready(&self) -> io::Result<Ready> {
-        let Watched::Polled(socket) = &self.socket else { return std::future::pending().await };
-        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?.ready();
+        let interest = Interest::READABLE | Interest::ERROR;
+        let ready = match &self.socket {
+            Watched::Polled(socket) => socket.ready(interest).await?.ready(),
+            Watched::Delivered(_) if self.shared.working().is_some() => std::future::pending().await,
+            Watched::Delivered(delivered) => self.poll(delivered)?.ready(interest).await?.ready(),
+        };
         Ok(Ready { data: ready.is_readable(), error: ready.is_error() })
     }
 
     fn deliver(&self, token: usize) -> bool {
-        let (Watched::Delivered(delivered), Some(rings)) = (&self.socket, &self.shared.rings) else {
+        let (Watched::Delivered(delivered), Some(rings)) = (&self.socket, self.shared.working()) else {
             return false;
         };
-        delivered.direct.close(rings);
-        delivered.registered.take().into_iter().for_each(|before| rings.forget(before));
+        delivered.close(rings);
         delivered.registered.set(Some(rings.register(self.fd(), token)));
-        true
+        rings.work()
     }
 
     fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<()> {
@@ -279,7 +298,7 @@ impl DatagramSocket for LinuxSocket {
     }
 
     fn dropped(&self) -> u64 {
-        self.dropped.get()
+        self.dropped.get().count()
     }
 
     fn try_recv_error(&self) -> io::Result<Option<(IcmpError, SocketAddr)>> {

@@ -88,7 +88,7 @@ pub trait DatagramSocket: 'static {
     /// Asks the [network](Network::arrived) to tell what comes to this socket, as `token`'s, and also what has come before.
     /// It is asked of a relayed transport address once, before anything else. Where the network does not tell, which is
     /// what `false` says, each socket is waited for by itself; where it does, [`ready`](Self::ready) and
-    /// [`try_recv`](Self::try_recv) are not called.
+    /// [`try_recv`](Self::try_recv) are not called, unless the network has said that it tells [no more](Network::arrived).
     fn deliver(&self, token: usize) -> bool {
         let _ = token;
         false
@@ -186,7 +186,10 @@ pub trait Network: 'static {
     /// know of this.
     ///
     /// # Errors
-    /// There will never be anything any more.
+    /// It will never deliver anything any more. The error is logged, and the network is not asked again: all of its sockets
+    /// are waited for by [`ready`](DatagramSocket::ready) from then on, and must be received from by
+    /// [`try_recv`](DatagramSocket::try_recv); those that are made later say `false` when they are asked to be
+    /// [delivered](DatagramSocket::deliver) for.
     fn arrived(&self) -> impl Future<Output = io::Result<()>> {
         std::future::pending()
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::IoSlice,
+    io::{self, IoSlice},
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, Mutex},
@@ -154,7 +154,7 @@ impl<N: Network> Worker<N> {
     }
 
     /// Reads one relayed transport address for as long as its allocation lives.
-    pub(super) async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
+    async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
         let mut dropped = 0;
         while let Ok(ready) = socket.ready().await {
             let now = self.network.now();
@@ -175,10 +175,28 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    /// Reads all relayed transport addresses that the network delivers for.
+    /// Reads all relayed transport addresses that the network delivers for, and when it does not any more, has each read by
+    /// itself.
     async fn arrivals(self: Rc<Self>) {
+        let error = self.read_arrivals().await;
+        tracing::error!(%error, "the network delivers no more: relayed transport addresses are read one by one");
+        for relay in self.relays.borrow_mut().iter_mut().flatten() {
+            relay.task.get_or_insert_with(|| self.read(relay.id, relay.socket.clone()));
+        }
+    }
+
+    /// Starts the task that reads one relayed transport address.
+    pub(super) fn read(self: &Rc<Self>, id: RelayId, socket: Rc<N::Socket>) -> AbortHandle {
+        tokio::task::spawn_local(Self::relay(self.clone(), id, socket)).abort_handle()
+    }
+
+    /// Works through what the network delivers until it cannot any more, and returns why.
+    async fn read_arrivals(&self) -> io::Error {
         let (mut dropped, mut errors) = (0, Vec::new());
-        while self.network.arrived().await.is_ok() {
+        loop {
+            if let Err(error) = self.network.arrived().await {
+                return error;
+            }
             let mut batch = self.batch.borrow_mut();
             self.make_room(&mut batch);
             let place = batch.taken();

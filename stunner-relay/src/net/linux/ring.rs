@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "a file descriptor is watched that somebody else owns")]
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io,
     net::{Ipv4Addr, UdpSocket},
     os::fd::{AsRawFd, RawFd},
@@ -17,19 +17,28 @@ use tokio::io::{Interest, unix::AsyncFd};
 use super::{
     LinuxSocket,
     send::{is_of_another, is_refusal, plain},
+    sys,
 };
 use crate::net::{
     batch::RecvBatch,
+    bell::Bell,
     outbox::MAX_SENT,
     socket::{Volley, send_all},
 };
 
 mod buffers;
+mod delivery;
 mod direct;
+mod epoll;
+mod quiet;
 mod receive;
 mod send;
+#[cfg(test)]
+mod testing;
+mod written;
 
 pub(super) use direct::Direct;
+use epoll::Epoll;
 use receive::ReceiveRing;
 use send::{Outgoing, SendRing};
 
@@ -39,9 +48,16 @@ pub(super) struct Rings {
     /// Made when it is waited for, since that needs a runtime. Dropped before the ring is.
     watch: OnceCell<AsyncFd<RawFd>>,
     receive: RefCell<ReceiveRing>,
+    /// Wakes who waits for the ring to receive by, where that has something to do of which the kernel will not tell.
+    bell: Bell,
     /// Gone, when the kernel did not take what it was given.
     send: RefCell<Option<SendRing>>,
+    /// It was said that there is something wrong with its files.
+    complained: Cell<bool>,
 }
+
+/// How many milliseconds waking up may take.
+const WAKE: i32 = 50;
 
 /// A socket that the rings know.
 #[derive(Clone, Copy, Debug)]
@@ -62,23 +78,29 @@ impl Rings {
         let rings = Self {
             watch: OnceCell::new(),
             receive: RefCell::new(ReceiveRing::new()?),
+            bell: Bell::default(),
             send: RefCell::new(Some(SendRing::new()?)),
+            complained: Cell::new(false),
         };
         rings.try_out()?;
         Ok(rings)
     }
 
-    /// Sends a datagram by the one and receives it by the other.
+    /// Sends a datagram by the one, is woken by it, and receives it by the other. It does not take long, whatever happens.
     fn try_out(&self) -> io::Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         let (fd, to) = (socket.as_raw_fd(), socket.local_addr()?);
         let registered = self.register(fd, 0);
+        let epoll = Epoll::watch(self.receive.borrow().as_raw_fd())?;
         let datagram = Outgoing { fd, file: registered.file, data: b"datagram", to: Some(to) };
         if let Some(ring) = &mut *self.send.borrow_mut()
             && let Some(&(_, error)) = ring.send(&[datagram])?.first()
         {
             return Err(io::Error::from_raw_os_error(error));
+        }
+        if !epoll.wakes(WAKE)? {
+            return Err(io::Error::other("an epoll is not woken by what comes"));
         }
         let mut batch = RecvBatch::default();
         self.receive(&mut batch, &mut Vec::new());
@@ -90,24 +112,58 @@ impl Rings {
     /// Lets the rings know a socket; what comes to it is told as `token`'s.
     pub(super) fn register(&self, fd: RawFd, token: usize) -> Registered {
         let file = self.send.borrow_mut().as_mut().and_then(|ring| ring.register(fd));
-        Registered { file, delivery: self.receive.borrow_mut().deliver(fd, token), token }
+        Registered { file, delivery: self.receiving(|ring| ring.deliver(fd, token)), token }
     }
 
-    /// Ends what [`register`](Self::register) began. The socket is the caller's alone from then on.
-    pub(super) fn forget(&self, registered: Registered) {
+    /// Ends what [`register`](Self::register) began. The socket is the caller's alone from then on. Returns what the kernel
+    /// told last of how many datagrams it dropped of it.
+    pub(super) fn forget(&self, registered: Registered) -> u32 {
         if let (Some(file), Some(ring)) = (registered.file, &mut *self.send.borrow_mut()) {
             ring.forget(file);
         }
-        self.receive.borrow_mut().forget(registered.delivery);
+        self.receiving(|ring| ring.forget(registered.delivery))
+    }
+
+    /// Has the ring to receive by do something, of which who waits may have to know.
+    fn receiving<T>(&self, act: impl FnOnce(&mut ReceiveRing) -> T) -> T {
+        let mut ring = self.receive.borrow_mut();
+        let done = act(&mut ring);
+        if ring.fault().is_some() || ring.has_asks() {
+            self.bell.ring();
+        }
+        done
+    }
+
+    /// Whether they tell what comes. Once they do not, they never will again.
+    pub(super) fn work(&self) -> bool {
+        self.receive.borrow().fault().is_none()
     }
 
     /// Has it looked after errors of this socket, of which sending has found one.
     pub(super) fn tell_error(&self, registered: Registered) {
-        self.receive.borrow_mut().tell_error(registered.delivery);
+        self.receiving(|ring| ring.tell_error(registered.delivery));
     }
 
     /// Waits until there may be something to receive.
+    ///
+    /// # Errors
+    /// They do not [work](Self::work) any more, and the kernel has nothing of them.
     pub(super) async fn arrived(&self) -> io::Result<()> {
+        let waited = self.wait().await;
+        let mut ring = self.receive.borrow_mut();
+        if let Err(error) = waited {
+            ring.give_up(error);
+        }
+        let Some(fault) = ring.fault() else { return Ok(()) };
+        let fault = io::Error::new(fault.kind(), fault.to_string());
+        ring.end();
+        Err(fault)
+    }
+
+    async fn wait(&self) -> io::Result<()> {
+        if !self.work() {
+            return Ok(());
+        }
         if self.receive.borrow_mut().has_more() {
             // There are other tasks.
             tokio::task::yield_now().await;
@@ -122,8 +178,12 @@ impl Rings {
                 self.watch.get_or_init(|| made)
             }
         };
-        // What comes from now on is told anew.
-        watch.readable().await?.clear_ready();
+        tokio::select! {
+            biased;
+            () = self.bell.rung() => {}
+            // What comes from now on is told anew.
+            ready = watch.readable() => ready?.clear_ready(),
+        }
         Ok(())
     }
 
@@ -167,28 +227,55 @@ impl Rings {
         Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
     }
 
-    /// Whether datagrams are still sent by the ring.
-    #[cfg(test)]
-    pub(super) fn sends(&self) -> bool {
-        self.send.borrow().is_some()
-    }
-
     fn send_together(&self, together: &[Outgoing<'_>], whose: &[&Volley<'_, LinuxSocket>]) {
         let mut ring = self.send.borrow_mut();
+        let both = together.iter().zip(whose);
         let sent = match &mut *ring {
             Some(ring) if together.len() > 1 => ring.send(together),
-            _ => return whose.iter().for_each(|volley| send_all(volley.socket, volley.datagrams)),
+            _ => return both.for_each(|(outgoing, volley)| self.send_alone(outgoing, volley)),
         };
         match sent {
             Ok(failed) => {
                 for &(index, error) in failed {
-                    whose.get(index).into_iter().for_each(|volley| send_again(volley, error));
+                    both.clone()
+                        .nth(index)
+                        .into_iter()
+                        .for_each(|(to, volley)| self.send_otherwise(to, volley, error));
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "io_uring does not work: nothing is sent by it from now on");
                 *ring = None;
             }
+        }
+    }
+
+    /// Sends without a ring: by the socket that is connected, where there is one.
+    fn send_alone(&self, outgoing: &Outgoing<'_>, volley: &Volley<'_, LinuxSocket>) {
+        if outgoing.to.is_some() {
+            return send_all(volley.socket, volley.datagrams);
+        }
+        if let Err(error) = sys::send_connected(outgoing.fd, outgoing.data) {
+            self.send_otherwise(outgoing, volley, error.raw_os_error().unwrap_or_default());
+        }
+    }
+
+    /// Sends by the relayed transport address itself what failed otherwise, where that is not the datagram's fault.
+    fn send_otherwise(&self, outgoing: &Outgoing<'_>, volley: &Volley<'_, LinuxSocket>, error: i32) {
+        let by_file = outgoing.file.is_some();
+        match error {
+            libc::EBADF | libc::ENXIO if by_file => {
+                if !self.complained.replace(true) {
+                    let error = io::Error::from_raw_os_error(error);
+                    tracing::warn!(%error, "io_uring does not find a socket among its files");
+                }
+                send_all(volley.socket, volley.datagrams);
+            }
+            // It is not connected any more, or not known.
+            libc::EBADF | libc::EINVAL | libc::EDESTADDRREQ | libc::ENOTCONN => {
+                send_all(volley.socket, volley.datagrams);
+            }
+            _ => send_again(volley, error),
         }
     }
 

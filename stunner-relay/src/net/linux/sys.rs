@@ -141,6 +141,13 @@ pub(super) fn send_one(fd: RawFd, data: &[u8], name: &Name, name_len: u32) -> io
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The same by a socket that is connected to whom it is for.
+pub(super) fn send_connected(fd: RawFd, data: &[u8]) -> io::Result<()> {
+    // SAFETY: the data are borrowed for the time of the call, which only reads them.
+    let sent = unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Has tokio tell when there is something to receive, or an error. Tokio's own sockets are told of room to send, too, which
 /// there is anew behind every datagram sent: each would be an event for nothing.
 pub(super) fn watch(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {

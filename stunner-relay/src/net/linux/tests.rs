@@ -263,3 +263,12 @@ async fn xlt_03_where_it_was_asked_for_a_datagram_has_the_df_bit() {
     assert!(!relay.unfragmented(|| sys::may_fragment(relay.socket.get_ref())));
     assert!(sys::may_fragment(relay.socket.get_ref()));
 }
+
+/// Makes a file descriptor another file's, so that whatever is asked of it fails.
+#[expect(unsafe_code, reason = "the standard library does not do this to files that somebody else has")]
+pub(super) fn sever(fd: RawFd) {
+    let null = std::fs::File::open("/dev/null").expect("it is there");
+    // SAFETY: both descriptors are open, and `fd` stays what it is: open, and its owner's.
+    let severed = unsafe { libc::dup2(null.as_raw_fd(), fd) };
+    assert_eq!(severed, fd);
+}

@@ -13,34 +13,33 @@ use io_uring::{Submitter, types::BufRingEntry};
 use crate::net::batch::Slot;
 
 /// How many packets may wait to be looked at. A power of two.
-const COUNT: u16 = 128;
+pub(super) const COUNT: u16 = 128;
 
 /// The kernel's name for them.
 pub(super) const GROUP: u16 = 0;
-
-/// The ring in which the kernel finds them, of a page's alignment.
-const LAYOUT: Layout = match Layout::from_size_align(COUNT as usize * size_of::<BufRingEntry>(), 4_096) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a page is a power of two"),
-};
 
 /// Slots that the kernel has, by number. It may write into one at any time, from when it was lent and
 /// [published](Self::publish) until it has said that it is done with it; nobody else touches it meanwhile.
 #[derive(Debug)]
 pub(super) struct Buffers {
+    /// The ring in which the kernel finds them.
     entries: NonNull<BufRingEntry>,
+    layout: Layout,
     slots: Vec<Slot>,
     tail: u16,
+    /// The kernel may still have them.
+    kept: bool,
 }
 
 impl Buffers {
     /// Lends them to the kernel, by the ring that the submitter is of.
     pub(super) fn new(submitter: &Submitter<'_>) -> io::Result<Self> {
+        let layout = layout()?;
         // SAFETY: the layout has a size.
         let entries =
-            NonNull::new(unsafe { alloc::alloc_zeroed(LAYOUT) }.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+            NonNull::new(unsafe { alloc::alloc_zeroed(layout) }.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let slots = (0..usize::from(COUNT)).map(Slot::new).collect();
-        let mut buffers = Self { entries, slots, tail: 0 };
+        let mut buffers = Self { entries, layout, slots, tail: 0, kept: false };
         for number in 0..COUNT {
             buffers.lend(number);
         }
@@ -53,6 +52,17 @@ impl Buffers {
     /// Takes them back from the kernel; it must be done before they are dropped.
     pub(super) fn unregister(&self, submitter: &Submitter<'_>) -> io::Result<()> {
         submitter.unregister_buf_ring(GROUP)
+    }
+
+    /// Leaves them to the kernel for good, which could not be made to forget them.
+    pub(super) fn leave(&mut self) {
+        self.kept = true;
+        std::mem::forget(std::mem::take(&mut self.slots));
+    }
+
+    #[cfg(test)]
+    pub(super) const fn are_left(&self) -> bool {
+        self.kept
     }
 
     /// Exchanges a slot that the kernel has filled for a vacant one, which it may fill from the next
@@ -76,6 +86,11 @@ impl Buffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// How many were lent until now; it begins again at 0.
+    pub(super) const fn lent(&self) -> u16 {
+        self.tail
+    }
+
     /// Lets the kernel know of all that were lent.
     pub(super) fn publish(&self) {
         // SAFETY: the tail is in the first entry, aligned, and is written by this thread alone.
@@ -84,9 +99,19 @@ impl Buffers {
     }
 }
 
+/// Of the entries, which begin with a page; those have 4, 16 or 64 KiB.
+fn layout() -> io::Result<Layout> {
+    // SAFETY: it asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let page = usize::try_from(page).map_err(io::Error::other)?;
+    Layout::from_size_align(usize::from(COUNT) * size_of::<BufRingEntry>(), page).map_err(io::Error::other)
+}
+
 impl Drop for Buffers {
     fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout, and the kernel was made to forget it.
-        unsafe { alloc::dealloc(self.entries.as_ptr().cast(), LAYOUT) };
+        if !self.kept {
+            // SAFETY: it was allocated with this layout, and the kernel does not know it, or was made to forget it.
+            unsafe { alloc::dealloc(self.entries.as_ptr().cast(), self.layout) };
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::{io, net::SocketAddr, os::fd::RawFd};
 use io_uring::{IoUring, opcode, squeue, types};
 use slab::Slab;
 
+use super::quiet::{self, LIMIT};
 use crate::net::{
     linux::{limit::open_files, send::write, sys::Name},
     outbox::MAX_SENT,
@@ -16,6 +17,9 @@ const MAX_FILES: u32 = 1 << 16;
 
 /// [`MAX_SENT`], which is what is handed over at once.
 const ENTRIES: u32 = 64;
+
+/// So often it is waited for what is done at once otherwise.
+const MAX_WAITS: usize = 3;
 
 /// A datagram, and the socket that it leaves by.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,8 @@ pub(super) struct SendRing {
     files: Slab<()>,
     max_files: usize,
     names: Box<[Name; MAX_SENT]>,
+    /// Counts the calls: a result of an earlier one is none of this one.
+    turn: u32,
     failed: Vec<(usize, i32)>,
 }
 
@@ -60,6 +66,7 @@ impl SendRing {
             files: Slab::new(),
             max_files,
             names: Box::new([Name::default(); MAX_SENT]),
+            turn: 0,
             failed: Vec::with_capacity(MAX_SENT),
         })
     }
@@ -68,49 +75,83 @@ impl SendRing {
     pub(super) fn register(&mut self, fd: RawFd) -> Option<u32> {
         let place = self.files.vacant_key();
         let number = u32::try_from(place).ok().filter(|_| place < self.max_files)?;
-        self.ring.submitter().register_files_update(number, &[fd]).ok()?;
+        self.update(number, fd).ok()?;
         self.files.insert(());
         Some(number)
     }
 
     /// Frees a place. As long as it is taken, the socket stays open.
     pub(super) fn forget(&mut self, file: u32) {
-        let _ = self.ring.submitter().register_files_update(file, &[-1]);
-        self.files.try_remove(file as usize);
+        match self.update(file, -1) {
+            Ok(()) => {
+                self.files.try_remove(file as usize);
+            }
+            // Whoever had the place next would send by the socket that is there.
+            Err(error) => tracing::error!(%error, "io_uring keeps the socket of a relayed transport address"),
+        }
+    }
+
+    fn update(&self, file: u32, fd: RawFd) -> io::Result<()> {
+        match self.ring.submitter().register_files_update(file, &[fd])? {
+            0 => Err(io::ErrorKind::InvalidInput.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Sends [`MAX_SENT`] datagrams at most. Returns which of them were not sent, and the number of the error.
     ///
     /// # Errors
-    /// The ring does not work, and must be dropped: what it was given is not to be read any more.
+    /// The ring does not work, and must be dropped.
     pub(super) fn send(&mut self, datagrams: &[Outgoing<'_>]) -> io::Result<&[(usize, i32)]> {
-        let Self { ring, names, failed, .. } = self;
-        failed.clear();
-        let mut queue = ring.submission();
-        for (index, (datagram, name)) in datagrams.iter().zip(names.iter_mut()).enumerate() {
-            let entry = datagram.entry(name).user_data(index as u64);
+        self.failed.clear();
+        self.turn = self.turn.wrapping_add(1);
+        let sent = self.push(datagrams).and_then(|()| self.submit(datagrams.len().min(MAX_SENT)));
+        if sent.is_err()
+            && let Err(error) = quiet::cancel(&self.ring.submitter())
+        {
+            tracing::error!(%error, "the kernel may still send what it was given before");
+        }
+        sent.map(|()| &*self.failed)
+    }
+
+    fn push(&mut self, datagrams: &[Outgoing<'_>]) -> io::Result<()> {
+        let mut queue = self.ring.submission();
+        for ((datagram, name), index) in datagrams.iter().zip(self.names.iter_mut()).zip(0_u64..) {
+            let entry = datagram.entry(name).user_data(u64::from(self.turn) << 32 | index);
             // SAFETY: the data are borrowed, and the name is ours, until the kernel has said of each entry that it is
-            // done with it, which is waited for below.
+            // done with it, which `submit` waits for; or else was made to end it, and what it has not taken stays in the
+            // queue of a ring that is dropped.
             unsafe { queue.push(&entry) }.map_err(io::Error::other)?;
         }
-        drop(queue);
+        Ok(())
+    }
+
+    /// Hands over what was pushed, and takes in as many results.
+    fn submit(&mut self, mut left: usize) -> io::Result<()> {
         // All is done when the first call returns: none of these waits for room.
-        let mut left = datagrams.len().min(MAX_SENT);
-        let mut wait = 0;
-        while left > 0 {
-            match ring.submit_and_wait(wait) {
+        let mut submitted = self.ring.submit();
+        for _ in 0..MAX_WAITS {
+            match submitted {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            for done in ring.completion() {
-                left -= 1;
+            for done in self.ring.completion() {
+                let (turn, index) = (done.user_data() >> 32, done.user_data() & u64::from(u32::MAX));
+                if turn != u64::from(self.turn) {
+                    continue;
+                }
+                left = left.saturating_sub(1);
                 if done.result() < 0 {
-                    failed.push((usize::try_from(done.user_data()).unwrap_or(usize::MAX), -done.result()));
+                    self.failed.push((usize::try_from(index).unwrap_or(usize::MAX), -done.result()));
                 }
             }
-            wait = left;
+            if left == 0 {
+                return Ok(());
+            }
+            submitted =
+                self.ring.submitter().submit_with_args(left, &types::SubmitArgs::new().timespec(&LIMIT));
         }
-        Ok(failed)
+        Err(io::Error::from_raw_os_error(libc::ETIME))
     }
 }
 
@@ -125,5 +166,81 @@ impl Outgoing<'_> {
         let Some(to) = self.to else { return send.build() };
         let name_len = write(to, name);
         send.dest_addr(std::ptr::from_ref(name).cast()).dest_addr_len(name_len).build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, UdpSocket},
+        os::fd::AsRawFd,
+    };
+
+    use super::*;
+    use crate::net::linux::tests::sever;
+
+    fn ring() -> Option<(SendRing, UdpSocket)> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        SendRing::new().ok().map(|ring| (ring, socket))
+    }
+
+    /// Two datagrams to the socket itself.
+    fn two(socket: &UdpSocket) -> [Outgoing<'static>; 2] {
+        let to = Some(socket.local_addr().expect("an address"));
+        [&b"one"[..], b"two"].map(|data| Outgoing { fd: socket.as_raw_fd(), file: None, data, to })
+    }
+
+    #[test]
+    fn a_result_of_an_earlier_call_is_none_of_this_one() {
+        let Some((mut ring, socket)) = ring() else { return };
+        let late = opcode::Send::new(types::Fd(-1), std::ptr::null(), 0).build();
+        for index in 0..3 {
+            // SAFETY: there is no such file, and nothing to read.
+            unsafe { ring.ring.submission().push(&late.clone().user_data(index)) }.expect("there is room");
+        }
+
+        assert_eq!(ring.send(&two(&socket)).expect("it works"), []);
+        assert_eq!(ring.send(&two(&socket)).expect("it works"), []);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_told_and_the_rest_is_sent() {
+        let Some((mut ring, socket)) = ring() else { return };
+        let mut datagrams = two(&socket);
+        datagrams[0].file = Some(7);
+
+        assert_eq!(ring.send(&datagrams).expect("it works"), [(0, libc::EBADF)]);
+        let mut bytes = [0; 8];
+        assert_eq!(socket.recv(&mut bytes).expect("a datagram"), 3);
+        assert_eq!(bytes[..3], *b"two");
+    }
+
+    #[test]
+    fn a_place_that_the_kernel_does_not_free_is_nobody_elses() {
+        let Some((mut ring, socket)) = ring() else { return };
+        let Some(place) = ring.register(socket.as_raw_fd()) else { return };
+
+        sever(ring.ring.as_raw_fd());
+        ring.forget(place);
+
+        assert!(ring.files.contains(place as usize));
+    }
+
+    #[test]
+    fn a_place_that_was_freed_is_anothers() {
+        let Some((mut ring, socket)) = ring() else { return };
+        let Some(place) = ring.register(socket.as_raw_fd()) else { return };
+
+        ring.forget(place);
+
+        assert_eq!(ring.register(socket.as_raw_fd()), Some(place));
+    }
+
+    #[test]
+    fn a_ring_that_does_not_work_says_so() {
+        let Some((mut ring, socket)) = ring() else { return };
+        sever(ring.ring.as_raw_fd());
+
+        assert!(ring.send(&two(&socket)).is_err());
     }
 }

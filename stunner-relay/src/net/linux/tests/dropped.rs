@@ -146,24 +146,3 @@ async fn a_listener_with_a_tiny_buffer_tells_how_many_were_dropped_when_the_next
     assert!(listener.dropped() > 0);
     assert_eq!(received + listener.dropped(), 201);
 }
-
-/// What a socket has counted after each of the kernel's totals.
-async fn counted<const N: usize>(totals: [u32; N]) -> [u64; N] {
-    let (relay, _) = relay();
-    totals.map(|total| {
-        relay.note_dropped(total);
-        relay.dropped()
-    })
-}
-
-#[tokio::test]
-async fn the_kernels_total_begins_again_and_ours_does_not() {
-    let totals = counted([u32::MAX / 2, u32::MAX - 1, 3]).await;
-
-    assert_eq!(totals[1..], [u64::from(u32::MAX) - 1, (1 << 32) + 3]);
-}
-
-#[tokio::test]
-async fn a_total_that_is_less_than_the_last_one_takes_and_adds_nothing() {
-    assert_eq!(counted([5, 4, 7]).await, [5, 5, 7]);
-}

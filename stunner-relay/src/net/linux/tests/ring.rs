@@ -5,6 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use super::*;
 use crate::net::batch::Packet;
 
+mod direct;
+mod given_up;
+
 /// What the ring tells of the socket under test.
 const TOKEN: usize = 7;
 
@@ -49,17 +52,35 @@ impl Relay {
         found.expect("it was looked for")
     }
 
+    fn rings(&self) -> &Rings {
+        self.network.shared.rings.as_ref().expect("there are some")
+    }
+
+    fn delivered(&self) -> &Delivered {
+        let Watched::Delivered(delivered) = &self.socket.socket else { panic!("the rings know it") };
+        delivered
+    }
+
     /// Sends the same to each of these, by the ring where there are several.
     fn send(&self, peers: &[&StdUdpSocket], data: &[u8]) {
-        let to = |peer: &&StdUdpSocket| Datagram {
-            to: peer.local_addr().expect("an address"),
-            from: None,
-            marks: Marks::default(),
-            parts: [data, &[], &[]].map(IoSlice::new),
-        };
+        let addresses = peers.iter().map(|peer| peer.local_addr().expect("an address"));
+        self.send_to(&addresses.collect::<Vec<_>>(), data);
+    }
+
+    fn send_to(&self, peers: &[SocketAddr], data: &[u8]) {
+        let parts = [data, &[], &[]].map(IoSlice::new);
+        let to = |&to: &SocketAddr| Datagram { to, from: None, marks: Marks::default(), parts };
         let datagrams: Vec<_> = peers.iter().map(to).collect();
         let volley = |datagram| Volley { socket: &self.socket, datagrams: std::slice::from_ref(datagram) };
         self.network.send(&datagrams.iter().map(volley).collect::<Vec<_>>());
+    }
+
+    /// Sends twice to a peer, in one volley.
+    fn send_train(&self, peer: &StdUdpSocket, data: &[u8]) {
+        let parts = [data, &[], &[]].map(IoSlice::new);
+        let to = peer.local_addr().expect("an address");
+        let datagrams = [Datagram { to, from: None, marks: Marks::default(), parts }; 2];
+        self.network.send(&[Volley { socket: &self.socket, datagrams: &datagrams }]);
     }
 }
 
@@ -107,61 +128,6 @@ async fn an_empty_datagram_is_one_and_what_comes_behind_it_comes() {
         peer.send_to(data, relay.address).expect("it is sent");
         assert_eq!(relay.receive_one().await, (data.to_vec(), peer.local_addr().expect("an address")));
     }
-}
-
-#[tokio::test]
-async fn a_busy_peer_has_a_socket_of_its_own_and_all_peers_are_heard_at_the_same_address() {
-    let Some(mut relay) = Relay::new() else { return };
-    let (busy, other, third) = (
-        socket(Ipv4Addr::LOCALHOST.into()),
-        socket(Ipv4Addr::LOCALHOST.into()),
-        socket(Ipv4Addr::LOCALHOST.into()),
-    );
-
-    for _ in 0..40 {
-        relay.send(&[&busy, &busy], b"data");
-    }
-    relay.send(&[&other, &busy], b"data");
-
-    assert!((0..81).all(|_| received(&busy) == (b"data".to_vec(), relay.address)));
-    assert_eq!(received(&other), (b"data".to_vec(), relay.address));
-    let Watched::Delivered(delivered) = &relay.socket.socket else { panic!("the rings know it") };
-    assert!(delivered.direct.fd().is_some());
-    for peer in [&busy, &other, &third] {
-        peer.send_to(b"answer", relay.address).expect("it is sent");
-        assert_eq!(relay.receive_one().await, (b"answer".to_vec(), peer.local_addr().expect("an address")));
-    }
-}
-
-#[tokio::test]
-async fn another_peer_that_becomes_the_busy_one_is_reached_and_heard() {
-    let Some(mut relay) = Relay::new() else { return };
-    let peers = [socket(Ipv4Addr::LOCALHOST.into()), socket(Ipv4Addr::LOCALHOST.into())];
-
-    for peer in [&peers[0], &peers[1], &peers[0]] {
-        for _ in 0..40 {
-            relay.send(&[peer, peer], b"data");
-        }
-        assert!((0..80).all(|_| received(peer) == (b"data".to_vec(), relay.address)));
-        for peer in &peers {
-            peer.send_to(b"answer", relay.address).expect("it is sent");
-            assert_eq!(relay.receive_one().await.1, peer.local_addr().expect("an address"));
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_port_of_a_socket_that_is_gone_is_free_at_once_with_that_of_its_busy_peer() {
-    let Some(relay) = Relay::new() else { return };
-    let busy = socket(Ipv4Addr::LOCALHOST.into());
-    for _ in 0..40 {
-        relay.send(&[&busy, &busy], b"data");
-    }
-
-    let Relay { network, socket, address, .. } = relay;
-    drop(socket);
-
-    assert!(network.bind_relay(address).is_ok());
 }
 
 #[tokio::test]
