@@ -10,7 +10,7 @@ use super::{
 };
 
 /// More than a datagram can have, and what the kernel does not even try.
-const TOO_LONG: [u8; 65_535] = [0; 65_535];
+static TOO_LONG: [u8; 65_535] = [0; 65_535];
 
 const WHOLE: Marks = Marks { traffic_class: 0, hop_limit: None, dont_fragment: true };
 
