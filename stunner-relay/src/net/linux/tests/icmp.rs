@@ -90,7 +90,13 @@ fn hearing(ip: IpAddr) -> Option<(LinuxSocket, StdUdpSocket, Router)> {
 async fn fail(relay: &LinuxSocket, router: &Router, error: IcmpError) {
     let own = relay.local_addr().expect("an address");
     router.tell(error, own, somebody(own.ip()));
-    assert!(relay.ready().await.expect("a socket").error, "{error:?}");
+    assert!(has_error(relay).await, "{error:?}");
+}
+
+/// Waits for an error.
+pub(super) async fn has_error(relay: &LinuxSocket) -> bool {
+    let ready = tokio::time::timeout(Duration::from_secs(5), relay.ready()).await;
+    ready.is_ok_and(|ready| ready.expect("a socket").error)
 }
 
 /// Takes the errors that there are.

@@ -4,7 +4,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use stunner_proto::attribute::{DontFragment, Icmp};
 
 use super::{
-    icmp::Router,
+    icmp::{Router, has_error},
     ring::{Relay, received},
     *,
 };
@@ -59,7 +59,8 @@ fn icm_01_who_asked_for_the_df_bit_is_told_where_the_way_is_too_narrow() {
     let send = send.attribute(&XorPeerAddress(peer)).attribute(&DontFragment).attribute(&Data(b"data"));
     let len = send.finish().expect("it fits");
     client.send(&bytes[..len]).expect("it is sent");
-    assert_eq!(marks(&call.peer), Marks { hop_limit: Some(64), ..Marks::default() });
+    // It has left.
+    marks(&call.peer);
 
     router.tell(narrow(1_400), call.relayed, peer);
 
@@ -103,7 +104,7 @@ async fn a_packet_that_is_too_big_for_a_way_of_ipv6_is_told() {
 
     router.tell(error, own, to);
 
-    assert!(relay.ready().await.expect("a socket").error);
+    assert!(has_error(&relay).await);
     assert_eq!(relay.try_recv_error().expect("a socket"), Some((error, to)));
 }
 
@@ -116,7 +117,7 @@ async fn what_the_kernel_finds_too_long_is_no_error_of_a_peer_and_wakes_nobody_t
         let error = relay.try_send(&[datagram(to, &TOO_LONG, marks)]).expect_err("it is too long");
 
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
-        assert!(relay.ready().await.expect("a socket").error);
+        assert!(has_error(&relay).await);
         assert_eq!(relay.try_recv_error().expect("a socket"), None);
         // Long enough to see that nothing comes.
         assert!(tokio::time::timeout(Duration::from_millis(50), relay.ready()).await.is_err());
@@ -143,23 +144,58 @@ async fn what_the_kernel_finds_too_long_is_taken_out_of_the_queue_of_a_socket_of
     }
 }
 
-#[tokio::test]
-async fn a_train_that_is_too_long_for_the_way_arrives_and_the_next_ones_are_trains() {
-    // The kernel remembers for minutes what is said here of the way to this address.
-    let Ok(peer) = StdUdpSocket::bind((Ipv4Addr::new(127, 77, 0, 2), 0)) else { return };
-    let Some(router) = Router::new(V4) else { return };
+/// A relayed transport address, and a peer to which the way is narrow: the kernel remembers for minutes what is said here
+/// of this address of loopback.
+fn narrowed(last: u8) -> Option<(LinuxSocket, StdUdpSocket)> {
+    let router = Router::new(V4)?;
+    let peer = StdUdpSocket::bind((Ipv4Addr::new(127, 77, 0, last), 0)).expect("an address of loopback");
     peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
     let (relay, _) = relay();
+    let own = relay.local_addr().expect("an address");
+    router.tell(narrow(600), own, peer.local_addr().expect("an address"));
+    Some((relay, peer))
+}
+
+/// Whether so many datagrams of this length come.
+fn come(peer: &StdUdpSocket, count: usize, len: usize) -> bool {
+    (0..count).all(|_| peer.recv(&mut [0; 2_048]).expect("a datagram") == len)
+}
+
+#[tokio::test]
+async fn a_train_that_is_too_long_for_the_way_arrives_and_the_next_ones_are_trains() {
+    let Some((relay, peer)) = narrowed(2) else { return };
     let to = peer.local_addr().expect("an address");
     let before = relay.shared.takes.get();
-    router.tell(narrow(600), relay.local_addr().expect("an address"), to);
 
     let marks = Marks { traffic_class: 0xB8, ..Marks::default() };
     send_all(&relay, &[datagram(to, &[7; 1_200], marks); 3]);
 
-    let mut bytes = [0; 2_048];
-    assert!((0..3).all(|_| peer.recv(&mut bytes).expect("a datagram") == 1_200));
+    assert!(come(&peer, 3, 1_200));
     assert_eq!(relay.shared.takes.get(), before);
+}
+
+#[tokio::test]
+async fn a_train_that_is_too_long_for_the_way_and_has_marks_that_are_refused_arrives_without_them() {
+    let Some((relay, peer)) = narrowed(3) else { return };
+    let to = peer.local_addr().expect("an address");
+    let before = relay.shared.takes.get();
+
+    // No kernel takes a hop limit of 0.
+    let marks = Marks { hop_limit: Some(0), ..Marks::default() };
+    send_all(&relay, &[datagram(to, &[7; 1_200], marks); 3]);
+
+    assert!(come(&peer, 3, 1_200));
+    assert_eq!(relay.shared.takes.get(), Takes { marks: false, ..before });
+}
+
+#[tokio::test]
+async fn a_datagram_with_the_df_bit_is_sent_whatever_the_kernel_believes_of_the_way() {
+    let Some((relay, peer)) = narrowed(4) else { return };
+    let to = peer.local_addr().expect("an address");
+
+    assert_eq!(relay.try_send(&[datagram(to, &[7; 1_200], WHOLE)]).expect("it is sent"), 1);
+
+    assert!(come(&peer, 1, 1_200));
 }
 
 #[tokio::test]
