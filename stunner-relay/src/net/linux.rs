@@ -13,7 +13,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     batch::{RecvBatch, SLOTS},
-    marks::{Copied, Marks},
+    marks::Copied,
     socket::{Datagram, DatagramSocket, Network, Ready, Volley, send_all},
     tokio_network::TokioNetwork,
 };
@@ -25,6 +25,7 @@ mod features;
 mod limit;
 mod make;
 mod receive;
+mod retry;
 mod ring;
 mod send;
 mod sys;
@@ -38,6 +39,7 @@ pub(super) use limit::{open_files, raise_open_files};
 use receive::Receiver;
 use ring::{Direct, Registered, Rings};
 use send::{Sender, Takes};
+use sys::TooLong;
 use watched::{Delivered, Watched};
 
 /// Linux's sockets, and tokio's clock.
@@ -70,6 +72,8 @@ pub struct LinuxSocket {
     few: usize,
     /// How many datagrams the kernel dropped because the socket was full, as far as it told.
     dropped: Cell<Dropped>,
+    /// A datagram was sent that must not be cut on its way, and ICMP may say that it was too long.
+    hears_too_long: Cell<bool>,
 }
 
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
@@ -103,6 +107,7 @@ impl LinuxNetwork {
             ask: Cell::new(few),
             few,
             dropped: Cell::default(),
+            hears_too_long: Cell::new(false),
         }
     }
 }
@@ -124,7 +129,7 @@ impl Shared {
         if self.copied.hop_limit && !sys::tell_hop_limit(socket) {
             tracing::debug!("the kernel does not tell hop limits");
         }
-        sys::fragment(socket, true);
+        sys::treat(socket, TooLong::Cut);
     }
 
     /// And for what comes with those of peers.
@@ -154,6 +159,7 @@ impl Network for LinuxNetwork {
                 socket: bound,
                 registered: Cell::new(None),
                 direct: Direct::default(),
+                gathered: Cell::new(false),
             }),
             None => Watched::Polled(sys::watch(bound)?),
         };
@@ -215,6 +221,14 @@ impl LinuxSocket {
         direct.socket_to(peer)
     }
 
+    /// Whether something that leaves by it is about to be handed to a ring; `None` where no ring has it.
+    const fn gathered(&self) -> Option<&Cell<bool>> {
+        match &self.socket {
+            Watched::Polled(_) => None,
+            Watched::Delivered(delivered) => Some(&delivered.gathered),
+        }
+    }
+
     /// Whether this datagram makes a peer a busy one, which is to be [connected](Self::connect) to.
     fn is_busy(&self, peer: SocketAddr) -> bool {
         matches!(&self.socket, Watched::Delivered(delivered) if delivered.direct.is_busy(peer))
@@ -226,9 +240,17 @@ impl LinuxSocket {
         // Where nobody tells what comes to it, a second socket would take what is for the first.
         if let Some(known) = registered.get().filter(|_| rings.work())
             && let Err(error) =
-                direct.connect(socket, known, peer, rings, |second| self.shared.prepare_relay(second))
+                direct.connect(socket, known, peer, rings, |second| self.prepare_second(second))
         {
             tracing::debug!(%error, %peer, "a busy peer has no socket of its own");
+        }
+    }
+
+    /// What comes for the first socket may come to the second one: ICMP errors, too.
+    fn prepare_second(&self, second: &StdUdpSocket) {
+        self.shared.prepare_relay(second);
+        if self.hears_too_long.get() {
+            sys::treat(second, TooLong::CutAndTold);
         }
     }
 
@@ -316,71 +338,6 @@ impl DatagramSocket for LinuxSocket {
     }
 
     fn try_send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-        match self.send(datagrams) {
-            // It is about a datagram that was sent before, and comes again as an error of its own.
-            Err(error) if send::is_of_another(&error) => {
-                self.tell_error();
-                self.send(datagrams)
-            }
-            // The kernel stopped at an error that it does not tell, and which is then told nowhere else.
-            Ok(sent) if sent < datagrams.len() => {
-                self.tell_error();
-                Ok(sent)
-            }
-            result => result,
-        }
+        self.send(datagrams)
     }
-}
-
-impl LinuxSocket {
-    /// Sends those at the beginning that may be fragmented, or else those that may not.
-    fn send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-        let whole = datagrams.first().is_some_and(|first| first.marks.dont_fragment);
-        let alike = datagrams.iter().take_while(|datagram| datagram.marks.dont_fragment == whole).count();
-        let datagrams = &datagrams[..alike];
-        if whole { self.unfragmented(|| self.send_alike(datagrams)) } else { self.send_alike(datagrams) }
-    }
-
-    /// Sets the DF bit for what is sent meanwhile. It is a property of sockets and not of datagrams; few clients ask for
-    /// it.
-    fn unfragmented<T>(&self, send: impl FnOnce() -> T) -> T {
-        sys::fragment(self.socket.get_ref(), false);
-        let sent = send();
-        sys::fragment(self.socket.get_ref(), true);
-        sent
-    }
-
-    fn send_alike(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-        let mut sender = self.shared.sender.borrow_mut();
-        let takes = self.shared.takes.get();
-        let error = match sender.send(self.fd(), datagrams, takes) {
-            Err(error) => error,
-            sent => return sent,
-        };
-        let marked = takes.marks && datagrams.first().is_some_and(|first| has_messages(first.marks));
-        if marked && send::is_refusal_of_marks(&error) {
-            // The kernel has more reasons to say so: it is the marks if it takes the same without.
-            let unmarked = Takes { marks: false, ..takes };
-            if let Ok(sent) = sender.send(self.fd(), datagrams, unmarked) {
-                tracing::info!(%error, "the kernel takes no marks for datagrams: DSCP, ECN and hop limit are its own");
-                self.shared.takes.set(unmarked);
-                return Ok(sent);
-            }
-        }
-        if takes.trains && sender.has_trains() && send::is_refusal(&error) {
-            tracing::debug!(%error, "the kernel does not cut a train of datagrams: they are sent one by one");
-            let uncut = Takes { trains: false, ..takes };
-            // It may be this train alone that is too long for the way.
-            if error.raw_os_error() != Some(libc::EMSGSIZE) {
-                self.shared.takes.set(uncut);
-            }
-            return sender.send(self.fd(), datagrams, uncut);
-        }
-        Err(error)
-    }
-}
-
-/// Whether marks are such as control messages carry; the DF bit is the socket's.
-const fn has_messages(Marks { traffic_class, hop_limit, dont_fragment: _ }: Marks) -> bool {
-    traffic_class != 0 || hop_limit.is_some()
 }

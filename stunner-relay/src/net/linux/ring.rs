@@ -9,16 +9,13 @@ use std::{
     io,
     net::{Ipv4Addr, UdpSocket},
     os::fd::{AsRawFd, RawFd},
+    ptr,
 };
 
 use arrayvec::ArrayVec;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{
-    LinuxSocket,
-    send::{is_of_another, is_refusal, plain},
-    sys,
-};
+use super::{LinuxSocket, retry::may_be_of_another, send::plain, sys};
 use crate::net::{
     batch::RecvBatch,
     bell::Bell,
@@ -194,37 +191,43 @@ impl Rings {
 
     /// Sends what leaves by many sockets, one datagram by each, in one call. What is else among it is sent by its socket.
     pub(super) fn send(&self, volleys: &[Volley<'_, LinuxSocket>]) {
-        for volleys in volleys.chunks(MAX_SENT) {
-            let mut together = ArrayVec::<Outgoing<'_>, MAX_SENT>::new();
-            let mut whose = ArrayVec::<_, MAX_SENT>::new();
-            let mut busy = ArrayVec::<_, MAX_SENT>::new();
-            for volley in volleys {
-                match Self::plain(volley) {
-                    Some(outgoing) => {
-                        busy.extend(
-                            outgoing.to.filter(|&to| volley.socket.is_busy(to)).map(|to| (volley.socket, to)),
-                        );
-                        together.push(outgoing);
-                        whose.push(volley);
-                    }
-                    None => send_all(volley.socket, volley.datagrams),
-                }
+        let mut together = Together::default();
+        for volley in volleys {
+            if together.is_full() || volley.socket.gathered().is_some_and(Cell::get) {
+                self.flush(&mut together);
             }
-            self.send_together(&together, &whose);
-            // Not before: what was to leave by a socket would go to another peer.
-            busy.into_iter().for_each(|(socket, peer)| socket.connect(peer, self));
+            match self.plain(volley) {
+                Some(outgoing) => together.push(outgoing, volley),
+                None => send_all(volley.socket, volley.datagrams),
+            }
         }
+        self.flush(&mut together);
     }
 
-    /// What is one datagram without anything beside it, and the socket that it leaves by.
-    fn plain<'a>(volley: &Volley<'a, LinuxSocket>) -> Option<Outgoing<'a>> {
+    /// What is one datagram without anything beside it, and the socket that it leaves by, where that is one of the ring's.
+    fn plain<'a>(&self, volley: &Volley<'a, LinuxSocket>) -> Option<Outgoing<'a>> {
         let [datagram] = volley.datagrams else { return None };
         let known = volley.socket.registered()?;
-        let data = plain(datagram)?;
+        let ours = volley.socket.shared.rings.as_ref().is_some_and(|rings| ptr::eq(rings, self));
+        let data = plain(datagram).filter(|_| ours)?;
         if let Some((fd, file)) = volley.socket.direct(datagram.to) {
             return Some(Outgoing { fd, file, data, to: None });
         }
         Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
+    }
+
+    /// Sends what was gathered, and connects to peers that have become busy by it.
+    fn flush(&self, together: &mut Together<'_>) {
+        self.send_together(&together.outgoing, &together.whose);
+        for (outgoing, volley) in together.outgoing.iter().zip(&together.whose) {
+            volley.socket.gathered().into_iter().for_each(|gathered| gathered.set(false));
+            // Not before: what was to leave by a socket would go to another peer.
+            if let Some(to) = outgoing.to.filter(|&to| volley.socket.is_busy(to)) {
+                volley.socket.connect(to, self);
+            }
+        }
+        together.outgoing.clear();
+        together.whose.clear();
     }
 
     fn send_together(&self, together: &[Outgoing<'_>], whose: &[&Volley<'_, LinuxSocket>]) {
@@ -285,10 +288,29 @@ impl Rings {
     }
 }
 
-/// Sends again what the ring did not, because of an error that is about something else. The ring was seen to work.
+/// What is to leave in one call: one datagram of each socket at most, in the order of the volleys. What the ring could not
+/// send for an error of something else is sent [again](send_again), and must not come behind what follows it.
+#[derive(Default)]
+struct Together<'a> {
+    outgoing: ArrayVec<Outgoing<'a>, MAX_SENT>,
+    whose: ArrayVec<&'a Volley<'a, LinuxSocket>, MAX_SENT>,
+}
+
+impl<'a> Together<'a> {
+    fn is_full(&self) -> bool {
+        self.outgoing.is_full()
+    }
+
+    fn push(&mut self, outgoing: Outgoing<'a>, volley: &'a Volley<'a, LinuxSocket>) {
+        volley.socket.gathered().into_iter().for_each(|gathered| gathered.set(true));
+        self.outgoing.push(outgoing);
+        self.whose.push(volley);
+    }
+}
+
+/// Sends again what the ring did not, where the error may be about something else: it is not told twice.
 fn send_again(volley: &Volley<'_, LinuxSocket>, error: i32) {
-    let error = io::Error::from_raw_os_error(error);
-    if is_of_another(&error) || is_refusal(&error) {
+    if may_be_of_another(&io::Error::from_raw_os_error(error)) {
         volley.socket.tell_error();
         send_all(volley.socket, volley.datagrams);
     }

@@ -21,7 +21,7 @@ const MAX_TRAIN: usize = 64;
 const MAX_BYTES: usize = 65_000;
 
 /// What a kernel takes with what it is to send; it has not refused it yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Takes {
     /// Trains, which it cuts.
     pub(super) trains: bool,
@@ -118,9 +118,9 @@ impl Sender {
         Ok(trains.iter().take(sent).map(|train| train.datagrams).sum())
     }
 
-    /// Whether the last call gave the kernel trains.
-    pub(super) fn has_trains(&self) -> bool {
-        self.trains.iter().any(|train| train.datagrams > 1)
+    /// How many datagrams the first message of the last call was made of.
+    pub(super) fn first(&self) -> usize {
+        self.trains.first().map_or(1, |train| train.datagrams)
     }
 }
 
@@ -155,27 +155,6 @@ fn train(datagrams: &[Datagram<'_>]) -> usize {
         }
     }
     len
-}
-
-/// Whether an error says that trains are not to be had here, and not that one datagram could not be sent.
-pub(super) fn is_refusal(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT | libc::EMSGSIZE)
-    )
-}
-
-/// Whether an error says that marks are not to be had here: a kernel knows control messages, or does not.
-pub(super) fn is_refusal_of_marks(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EINVAL)
-}
-
-/// Whether an error is about a datagram that was sent before: an ICMP error that is waiting to be taken.
-pub(super) fn is_of_another(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::EPROTO)
-    )
 }
 
 /// Writes an address as the kernel reads it, and returns its length.

@@ -191,11 +191,28 @@ pub(super) fn tell_dropped(socket: &UdpSocket) -> bool {
     switch_on(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
 }
 
-/// Lets datagrams be cut on their way, or not: the DF bit. It is for IPv4 alone (RFC 8656, section 14).
-pub(super) fn fragment(socket: &impl AsRawFd, allowed: bool) {
-    let discover = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_DO };
-    // A socket of IPv6 does not know the option, and need not.
-    let _ = set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover);
+/// What becomes of datagrams that are too long for their way: a property of sockets, and of IPv4 alone (RFC 8656,
+/// section 14). A socket of IPv6 is told of ICMP errors about it as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum TooLong {
+    /// They are cut in pieces: DF is clear. What ICMP says of those that were not is not told.
+    Cut,
+    /// They are cut in pieces, and it is told what ICMP says of those that were sent before and were not to be cut.
+    CutAndTold,
+    /// Routers drop them, and ICMP says so: DF is set, whatever the kernel believes of the way.
+    Dropped,
+}
+
+/// Has a socket treat what it sends from now on in this way.
+pub(super) fn treat(socket: &impl AsRawFd, too_long: TooLong) {
+    let set = |discover| set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover);
+    // Not all that call themselves Linux know the first; DF must be as it was asked for all the same. A socket of IPv6
+    // does not know the option, and need not.
+    let _ = match too_long {
+        TooLong::Cut => set(libc::IP_PMTUDISC_DONT),
+        TooLong::CutAndTold => set(libc::IP_PMTUDISC_OMIT) || set(libc::IP_PMTUDISC_DONT),
+        TooLong::Dropped => set(libc::IP_PMTUDISC_PROBE) || set(libc::IP_PMTUDISC_DO),
+    };
 }
 
 /// Whether datagrams may be cut on their way.
@@ -206,7 +223,7 @@ pub(super) fn may_fragment(socket: &impl AsRawFd) -> bool {
     // SAFETY: the option is an `int`, and `value` is one that lives through the call, as `len` does.
     let got = unsafe { libc::getsockopt(fd, level, option, (&raw mut value).cast(), &raw mut len) };
     assert_eq!(got, 0, "the option is there");
-    value == libc::IP_PMTUDISC_DONT
+    matches!(value, libc::IP_PMTUDISC_DONT | libc::IP_PMTUDISC_OMIT)
 }
 
 fn switch_on_for_family(socket: &UdpSocket, v4: c_int, v6: c_int) -> bool {

@@ -18,14 +18,17 @@ use stunner_proto::{
 use super::*;
 use crate::{
     Listener, RelayAddress, RelayOnly, StaticUser, TurnServer, TurnServerBuilder,
-    net::{testing::request, tokio_network::bind_listener},
+    net::{marks::Marks, testing::request, tokio_network::bind_listener},
 };
 
 mod dropped;
 mod hops;
+mod icmp;
 mod marks;
+mod order;
 mod refused;
 mod ring;
+mod too_long;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -229,9 +232,18 @@ fn xlt_05_data_of_a_client_over_tcp_leave_with_neither_dscp_nor_ecn() {
 
 /// A relayed transport address, and somebody to send to.
 fn relay() -> (LinuxSocket, StdUdpSocket) {
+    relay_at(V4)
+}
+
+fn relay_at(ip: IpAddr) -> (LinuxSocket, StdUdpSocket) {
     let network = LinuxNetwork::default();
-    let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-    (network.attach(bound).expect("a socket"), socket(V4))
+    let bound = network.bind_relay((ip, 0).into()).expect("a free port");
+    (network.attach(bound).expect("a socket"), socket(ip))
+}
+
+/// A datagram in one piece.
+fn datagram(to: SocketAddr, data: &[u8], marks: Marks) -> Datagram<'_> {
+    Datagram { to, from: None, marks, parts: [data, &[], &[]].map(IoSlice::new) }
 }
 
 #[tokio::test]

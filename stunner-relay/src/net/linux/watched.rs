@@ -30,6 +30,8 @@ pub(super) struct Delivered {
     pub(super) socket: StdUdpSocket,
     pub(super) registered: Cell<Option<Registered>>,
     pub(super) direct: Direct,
+    /// Something that leaves by it is about to be handed to the ring.
+    pub(super) gathered: Cell<bool>,
 }
 
 impl Watched {

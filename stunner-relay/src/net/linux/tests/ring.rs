@@ -9,21 +9,24 @@ mod direct;
 mod given_up;
 
 /// What the ring tells of the socket under test.
-const TOKEN: usize = 7;
+pub(super) const TOKEN: usize = 7;
+
+/// And of another one.
+const OTHER: usize = 8;
 
 /// More packets than the ring has buffers.
 const MANY: u16 = 300;
 
-struct Relay {
-    network: LinuxNetwork,
-    socket: LinuxSocket,
-    address: SocketAddr,
+pub(super) struct Relay {
+    pub(super) network: LinuxNetwork,
+    pub(super) socket: LinuxSocket,
+    pub(super) address: SocketAddr,
     batch: RecvBatch,
     errors: Vec<usize>,
 }
 
 impl Relay {
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let network = LinuxNetwork::with_io_uring();
         let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let socket = network.attach(bound).expect("a socket");
@@ -44,6 +47,43 @@ impl Relay {
         }
     }
 
+    /// Waits until the ring tells of errors.
+    pub(super) async fn error(&mut self) {
+        while !self.errors.contains(&TOKEN) {
+            let arrived = tokio::time::timeout(Duration::from_secs(5), self.network.arrived()).await;
+            arrived.expect("an error comes").expect("a ring");
+            self.batch.clear();
+            self.network.receive(&mut self.batch, &mut self.errors);
+        }
+        self.errors.clear();
+    }
+
+    /// Whether nothing is left to be told, and it is not woken again and again for that.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        for _ in 0..8 {
+            // Long enough to see that nothing comes.
+            if tokio::time::timeout(Duration::from_millis(50), self.network.arrived()).await.is_err() {
+                return self.errors.is_empty();
+            }
+            self.batch.clear();
+            self.network.receive(&mut self.batch, &mut self.errors);
+        }
+        false
+    }
+
+    /// Another relayed transport address of the same ring, of which nothing is told in these tests.
+    pub(super) fn another(&self, bound: StdUdpSocket) -> LinuxSocket {
+        let socket = self.network.attach(bound).expect("a socket");
+        assert!(socket.deliver(OTHER));
+        socket
+    }
+
+    /// Sends each by its socket, in one go.
+    pub(super) fn volley(&self, all: &[(&LinuxSocket, &[Datagram<'_>])]) {
+        let volley = |&(socket, datagrams)| Volley { socket, datagrams };
+        self.network.send(&all.iter().map(volley).collect::<Vec<_>>());
+    }
+
     async fn receive_one(&mut self) -> (Vec<u8>, SocketAddr) {
         let mut found = None;
         while found.is_none() {
@@ -62,7 +102,7 @@ impl Relay {
     }
 
     /// Sends the same to each of these, by the ring where there are several.
-    fn send(&self, peers: &[&StdUdpSocket], data: &[u8]) {
+    pub(super) fn send(&self, peers: &[&StdUdpSocket], data: &[u8]) {
         let addresses = peers.iter().map(|peer| peer.local_addr().expect("an address"));
         self.send_to(&addresses.collect::<Vec<_>>(), data);
     }
@@ -84,7 +124,7 @@ impl Relay {
     }
 }
 
-fn received(peer: &StdUdpSocket) -> (Vec<u8>, SocketAddr) {
+pub(super) fn received(peer: &StdUdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = [0; 64];
     loop {
         match peer.recv_from(&mut bytes) {
