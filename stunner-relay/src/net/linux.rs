@@ -88,7 +88,7 @@ impl LinuxNetwork {
             rings.inspect_err(|error| tracing::debug!(%error, "io_uring is not to be had")).ok()
         });
         let (receiver, sender) = (RefCell::default(), RefCell::default());
-        let takes = Cell::new(Takes { trains: true, marks: true });
+        let takes = Cell::new(Takes { trains: features::cuts_trains(), marks: true });
         Self { shared: Rc::new(Shared { receiver, sender, takes, copied, rings }) }
     }
 

@@ -29,8 +29,7 @@ pub(in crate::net) struct Features {
 
 impl Features {
     pub(in crate::net) fn find() -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            .or_else(|_| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))?;
+        let socket = any_socket()?;
         Ok(Self {
             gro: sys::join(&socket),
             gso: sys::knows_cutting(&socket),
@@ -58,6 +57,15 @@ impl Features {
             "the network is Linux's: batches of packets"
         );
     }
+}
+
+/// Whether trains that are sent are cut. A kernel that has never heard of them would send one as one datagram.
+pub(super) fn cuts_trains() -> bool {
+    any_socket().is_ok_and(|socket| sys::knows_cutting(&socket))
+}
+
+fn any_socket() -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).or_else(|_| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))
 }
 
 /// Asked in a thread of its own: what a ring leaves to be done when it is closed interrupts the calls of the thread that
