@@ -29,8 +29,7 @@ pub(in crate::net) struct Features {
 
 impl Features {
     pub(in crate::net) fn find() -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            .or_else(|_| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))?;
+        let socket = any_socket()?;
         Ok(Self {
             gro: sys::join(&socket),
             gso: sys::knows_cutting(&socket),
@@ -70,4 +69,13 @@ pub(in crate::net) fn log_refusal(error: &io::Error, workers: usize) {
         _ => "epoll is used",
     };
     tracing::info!(%error, workers, "io_uring is not to be had: {remedy}");
+}
+
+/// Whether trains that are sent are cut. A kernel that has never heard of them would send one as one datagram.
+pub(super) fn cuts_trains() -> bool {
+    any_socket().is_ok_and(|socket| sys::knows_cutting(&socket))
+}
+
+fn any_socket() -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).or_else(|_| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))
 }

@@ -42,7 +42,7 @@ impl LinuxNetwork {
 
     fn new(copied: Copied, rings: Option<Rings>) -> Self {
         let (receiver, sender) = (RefCell::default(), RefCell::default());
-        let takes = Cell::new(Takes { trains: true, marks: true });
+        let takes = Cell::new(Takes { trains: features::cuts_trains(), marks: true });
         Self { shared: Rc::new(Shared { receiver, sender, takes, copied, rings }) }
     }
 }

@@ -247,6 +247,13 @@ fn datagram(to: SocketAddr, data: &[u8], marks: Marks) -> Datagram<'_> {
 }
 
 #[tokio::test]
+async fn trains_are_sent_where_the_kernel_knows_how_to_cut_them_and_nowhere_else() {
+    let (relay, peer) = relay();
+
+    assert_eq!(relay.shared.takes.get().trains, sys::knows_cutting(&peer));
+}
+
+#[tokio::test]
 async fn xlt_04_and_05_datagrams_may_be_cut_on_their_way_unless_it_was_asked_for() {
     let (relay, peer) = relay();
     let to = peer.local_addr().expect("an address");
