@@ -72,9 +72,13 @@ impl Rings {
     /// # Errors
     /// What was refused.
     pub(super) fn new() -> io::Result<Self> {
+        Self::with(ReceiveRing::new()?)
+    }
+
+    fn with(receive: ReceiveRing) -> io::Result<Self> {
         let rings = Self {
             watch: OnceCell::new(),
-            receive: RefCell::new(ReceiveRing::new()?),
+            receive: RefCell::new(receive),
             bell: Bell::default(),
             send: RefCell::new(Some(SendRing::new()?)),
             complained: Cell::new(false),

@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
 };
 
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{Builder, IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 use super::{
@@ -68,12 +68,11 @@ impl ReceiveRing {
         // it is not late by that, but three or four times as many switches and as much CPU time for a rest were measured.
         // With DEFER_TASKRUN it would sleep on, but then no epoll is woken either (seen on Linux 6.18), and an eventfd
         // besides costs a busy worker more than is saved.
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_coop_taskrun()
-            .setup_submit_all()
-            .setup_cqsize(RESULTS)
-            .build(64)?;
+        Self::build(IoUring::builder().setup_coop_taskrun())
+    }
+
+    fn build(builder: &mut Builder) -> io::Result<Self> {
+        let ring = builder.setup_single_issuer().setup_submit_all().setup_cqsize(RESULTS).build(64)?;
         let buffers = Buffers::new(&ring.submitter())?;
         Ok(Self {
             ring,
@@ -93,9 +92,17 @@ impl ReceiveRing {
     /// Asks for all that comes to a socket, and returns the number of the delivery.
     pub(super) fn deliver(&mut self, fd: RawFd, token: usize) -> usize {
         let key = self.deliveries.insert(Delivery::new(fd, token));
+        // Whoever waits later must not have to wait for memory.
+        self.hungry.reserve(self.deliveries.len().saturating_sub(self.hungry.len()));
         self.ask(key);
         self.submit();
         key
+    }
+
+    /// A ring whose results come only when they are waited for by it. Not every kernel has an epoll tell of them.
+    #[cfg(test)]
+    pub(super) fn deferred() -> io::Result<Self> {
+        Self::build(IoUring::builder().setup_defer_taskrun())
     }
 
     /// Asks, or sees to it that it is asked later.

@@ -4,6 +4,18 @@ use super::*;
 use crate::net::linux::tests::sever;
 
 impl Rings {
+    /// Rings that are tried out though they may not wake who waits for them.
+    pub(in crate::net::linux) fn deferred() -> io::Result<Self> {
+        Self::with(ReceiveRing::deferred()?)
+    }
+
+    /// Rings that are tried out though the kernel knows nothing of them.
+    pub(in crate::net::linux) fn severed() -> io::Result<Self> {
+        let receive = ReceiveRing::new()?;
+        sever(receive.as_raw_fd());
+        Self::with(receive)
+    }
+
     /// Has the kernel know nothing of the ring to receive by. Nobody is told.
     pub(in crate::net::linux) fn sever(&self) {
         sever(self.receive.borrow().as_raw_fd());

@@ -204,3 +204,28 @@ async fn a_port_that_nobody_has_is_no_reason_to_do_without_the_ring() {
     assert_eq!(received(&peer).0, b"data");
     assert!(relay.network.shared.rings.as_ref().is_some_and(|rings| rings.sends()));
 }
+
+#[tokio::test]
+async fn rings_that_were_seen_to_work_wake_who_waits_for_them() {
+    for rings in [Rings::new(), Rings::deferred()] {
+        let Ok(rings) = rings else { continue };
+        let socket = socket(V4);
+        rings.register(socket.as_raw_fd(), TOKEN);
+        tokio::join!(
+            async {
+                let arrived = tokio::time::timeout(Duration::from_secs(5), rings.arrived()).await;
+                assert!(arrived.is_ok_and(|arrived| arrived.is_ok()));
+            },
+            async {
+                tokio::task::yield_now().await;
+                let own = socket.local_addr().expect("an address");
+                socket.send_to(b"data", own).expect("it is sent");
+            }
+        );
+    }
+}
+
+#[test]
+fn rings_that_do_not_work_are_not_had_and_that_is_known_at_once() {
+    assert!(Rings::severed().is_err());
+}
