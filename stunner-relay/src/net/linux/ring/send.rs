@@ -98,6 +98,11 @@ impl SendRing {
         }
     }
 
+    /// Has all sockets named by their descriptors from now on.
+    pub(super) const fn do_without_files(&mut self) {
+        self.max_files = 0;
+    }
+
     /// Sends [`MAX_SENT`] datagrams at most. Returns which of them were not sent, and the number of the error.
     ///
     /// # Errors
