@@ -225,15 +225,20 @@ impl Rings {
         Some(Outgoing { fd: volley.socket.fd(), file: known.file, data, to: Some(datagram.to) })
     }
 
-    /// Sends what was gathered, and connects to peers that have become busy by it.
+    /// Sends what was gathered, and connects to a peer that is a busy one with it.
     fn flush(&self, together: &mut Together<'_>) {
         self.send_together(&together.outgoing, &together.whose);
+        let mut busy = None;
         for (outgoing, volley) in together.outgoing.iter().zip(&together.whose) {
             volley.socket.gathered().into_iter().for_each(|gathered| gathered.set(false));
-            // Not before: what was to leave by a socket would go to another peer.
             if let Some(to) = outgoing.to.filter(|&to| volley.socket.is_busy(to)) {
-                volley.socket.connect(to, self);
+                busy = Some((volley.socket, to));
             }
+        }
+        // Not before: what was to leave by a socket would go to another peer. It takes as long as sending a dozen datagrams:
+        // one in a turn keeps nobody waiting, and the others come after it.
+        if let Some((socket, peer)) = busy {
+            socket.connect(peer, self);
         }
         together.outgoing.clear();
         together.whose.clear();

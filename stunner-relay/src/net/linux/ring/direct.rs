@@ -48,16 +48,17 @@ impl Direct {
         Some((found.socket.as_raw_fd(), found.registered.file))
     }
 
-    /// Whether this datagram is the one that makes a peer a busy one.
+    /// Whether with this datagram its peer is a busy one, which has no socket of its own.
     pub(in crate::net::linux) fn is_busy(&self, peer: SocketAddr) -> bool {
         if self.peer.replace(Some(peer)) != Some(peer) {
             self.in_a_row.set(0);
         }
         self.in_a_row.set(self.in_a_row.get().saturating_add(1));
-        self.in_a_row.get() == BUSY
+        self.in_a_row.get() >= BUSY
     }
 
-    /// Connects to this peer, with the socket that there is or with another one that shares the address of `first`.
+    /// Connects to this peer, with the socket that there is or with another one that shares the address of `first`. Where that
+    /// does not succeed, it is a busy one again when so many datagrams more were for it.
     ///
     /// # Errors
     /// What the operating system says; there may be too many files.
@@ -69,6 +70,7 @@ impl Direct {
         rings: &Rings,
         prepare: impl FnOnce(&UdpSocket),
     ) -> io::Result<()> {
+        self.in_a_row.set(0);
         let mut connected = self.connected.borrow_mut();
         if let Some(found) = &mut *connected {
             found.socket.connect(peer)?;

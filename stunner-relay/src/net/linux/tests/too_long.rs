@@ -18,12 +18,16 @@ const fn narrow(mtu: u32) -> IcmpError {
     IcmpError { kind: 3, code: 4, mtu }
 }
 
-/// Whether the next datagram to this address has the DF bit.
-fn has_df(wire: &StdUdpSocket) -> bool {
+/// Whether the next datagram to this address has the DF bit. Before it was bound, the socket took in what others send, too.
+fn has_df(wire: &StdUdpSocket, to: Ipv4Addr) -> bool {
     let mut bytes = [0; 2_048];
-    let len = wire.recv(&mut bytes).expect("a datagram");
-    assert!(bytes[..len].ends_with(b"data"), "{:02x?}", &bytes[..len]);
-    bytes[6] & 0x40 != 0
+    loop {
+        let len = wire.recv(&mut bytes).expect("a datagram");
+        if bytes[16..20] == to.octets() {
+            assert!(bytes[..len].ends_with(b"data"), "{:02x?}", &bytes[..len]);
+            return bytes[6] & 0x40 != 0;
+        }
+    }
 }
 
 #[tokio::test]
@@ -35,7 +39,8 @@ async fn xlt_03_and_04_on_the_wire_a_datagram_has_the_df_bit_where_it_was_asked_
         wire => wire.expect("a raw socket"),
     };
     // Nobody else sends here.
-    let to = SocketAddr::from(([127, 77, 0, 1], 9));
+    let ip = Ipv4Addr::new(127, 77, 0, 1);
+    let to = SocketAddr::from((ip, 9));
     wire.bind(&to.into()).expect("an address of loopback");
     wire.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
     let (relay, _) = relay();
@@ -44,7 +49,7 @@ async fn xlt_03_and_04_on_the_wire_a_datagram_has_the_df_bit_where_it_was_asked_
         let marks = Marks { dont_fragment: whole, ..Marks::default() };
         assert_eq!(relay.try_send(&[datagram(to, b"data", marks)]).expect("it is sent"), 1);
 
-        assert_eq!(has_df(&StdUdpSocket::from(wire.try_clone().expect("a socket"))), whole);
+        assert_eq!(has_df(&StdUdpSocket::from(wire.try_clone().expect("a socket")), ip), whole);
     }
 }
 

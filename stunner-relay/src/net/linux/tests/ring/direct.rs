@@ -156,3 +156,21 @@ async fn an_error_of_a_datagram_before_costs_a_busy_peer_no_other() {
     }
     assert_eq!(relay.socket.try_recv_error().expect("it is asked").map(|(_, to)| to), Some(address));
 }
+
+#[tokio::test]
+async fn of_peers_that_are_busy_at_once_each_turn_gives_one_a_socket() {
+    let Some(relay) = Relay::new() else { return };
+    let sockets = [(); 3].map(|()| relay.another(relay.network.bind_relay((V4, 0).into()).expect("a port")));
+    let to = peer().local_addr().expect("an address");
+    let parts = [&b"data"[..], &[], &[]].map(IoSlice::new);
+    let datagram = [Datagram { to, from: None, marks: Marks::default(), parts }];
+    let turn = || {
+        relay.volley(&sockets.each_ref().map(|socket| (socket, &datagram[..])));
+        let second = |socket: &&LinuxSocket| matches!(&socket.socket, Watched::Delivered(delivered) if delivered.direct.fd().is_some());
+        sockets.iter().filter(second).count()
+    };
+
+    let seconds: Vec<_> = (0..35).map(|_| turn()).collect();
+
+    assert_eq!(seconds[30..], [0, 1, 2, 3, 3]);
+}
