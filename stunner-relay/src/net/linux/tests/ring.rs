@@ -21,6 +21,8 @@ pub(super) struct Relay {
     pub(super) network: LinuxNetwork,
     pub(super) socket: LinuxSocket,
     pub(super) address: SocketAddr,
+    /// Sends to somebody whenever the other does: the ring has nothing to do for one alone.
+    beside: (LinuxSocket, StdUdpSocket),
     batch: RecvBatch,
     errors: Vec<usize>,
 }
@@ -28,11 +30,15 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn new() -> Option<Self> {
         let network = LinuxNetwork::with_io_uring();
-        let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-        let socket = network.attach(bound).expect("a socket");
+        let attach = || {
+            let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+            network.attach(bound).expect("a socket")
+        };
+        let (socket, beside) = (attach(), (attach(), super::socket(V4)));
         let address = socket.local_addr().expect("an address");
         let (batch, errors) = (RecvBatch::default(), Vec::new());
-        socket.deliver(TOKEN).then_some(Self { network, socket, address, batch, errors })
+        let delivers = socket.deliver(TOKEN) && beside.0.deliver(OTHER);
+        delivers.then_some(Self { network, socket, address, beside, batch, errors })
     }
 
     /// Waits for something, and hands each packet to `each`.
@@ -101,18 +107,18 @@ impl Relay {
         delivered
     }
 
-    /// Sends the same to each of these, by the ring where there are several.
+    /// Sends the same to each of these, by the ring.
     pub(super) fn send(&self, peers: &[&StdUdpSocket], data: &[u8]) {
         let addresses = peers.iter().map(|peer| peer.local_addr().expect("an address"));
         self.send_to(&addresses.collect::<Vec<_>>(), data);
     }
 
     fn send_to(&self, peers: &[SocketAddr], data: &[u8]) {
-        let parts = [data, &[], &[]].map(IoSlice::new);
-        let to = |&to: &SocketAddr| Datagram { to, from: None, marks: Marks::default(), parts };
-        let datagrams: Vec<_> = peers.iter().map(to).collect();
-        let volley = |datagram| Volley { socket: &self.socket, datagrams: std::slice::from_ref(datagram) };
-        self.network.send(&datagrams.iter().map(volley).collect::<Vec<_>>());
+        let (socket, to) = &self.beside;
+        let beside = [datagram(to.local_addr().expect("an address"), b"beside", Marks::default())];
+        for &peer in peers {
+            self.volley(&[(&self.socket, &[datagram(peer, data, Marks::default())]), (socket, &beside)]);
+        }
     }
 
     /// Sends twice to a peer, in one volley.
@@ -188,18 +194,10 @@ async fn what_came_to_a_socket_that_is_gone_is_not_told_as_anothers() {
 async fn a_port_that_nobody_has_is_no_reason_to_do_without_the_ring() {
     let Some(relay) = Relay::new() else { return };
     let peer = socket(Ipv4Addr::LOCALHOST.into());
-    let to = |port| Datagram {
-        to: (Ipv4Addr::LOCALHOST, port).into(),
-        from: None,
-        marks: Marks::default(),
-        parts: [&b"data"[..], &[], &[]].map(IoSlice::new),
-    };
-    let datagrams = [to(0), to(peer.local_addr().expect("an address").port())];
-    let volleys = datagrams
-        .each_ref()
-        .map(|datagram| Volley { socket: &relay.socket, datagrams: std::slice::from_ref(datagram) });
+    let nobody = [datagram((Ipv4Addr::LOCALHOST, 0).into(), b"data", Marks::default())];
+    let somebody = [datagram(peer.local_addr().expect("an address"), b"data", Marks::default())];
 
-    relay.network.send(&volleys);
+    relay.volley(&[(&relay.socket, &nobody), (&relay.beside.0, &somebody)]);
 
     assert_eq!(received(&peer).0, b"data");
     assert!(relay.network.shared.rings.as_ref().is_some_and(|rings| rings.sends()));
