@@ -113,6 +113,11 @@ impl Relay {
         self.send_to(&addresses.collect::<Vec<_>>(), data);
     }
 
+    /// Sends nothing else in its turn.
+    fn send_alone(&self, peer: SocketAddr, data: &[u8]) {
+        self.volley(&[(&self.socket, &[datagram(peer, data, Marks::default())])]);
+    }
+
     fn send_to(&self, peers: &[SocketAddr], data: &[u8]) {
         let (socket, to) = &self.beside;
         let beside = [datagram(to.local_addr().expect("an address"), b"beside", Marks::default())];

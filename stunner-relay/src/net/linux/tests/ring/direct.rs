@@ -90,7 +90,7 @@ async fn a_datagram_that_is_alone_in_its_turn_leaves_by_the_socket_of_its_busy_p
     let busy = peer();
     relay.be_busy_with(&busy);
 
-    relay.send(&[&busy], b"data");
+    relay.send_alone(busy.local_addr().expect("an address"), b"data");
     relay.send(&[&busy, &busy], b"data");
 
     assert_eq!([(); 3].map(|()| marks(&busy).traffic_class), [MARK; 3]);
@@ -100,11 +100,12 @@ async fn a_datagram_that_is_alone_in_its_turn_leaves_by_the_socket_of_its_busy_p
 async fn what_leaves_by_two_sockets_comes_in_the_order_in_which_it_was_sent() {
     let Some(relay) = Relay::new() else { return };
     let (busy, other) = (peer(), peer());
+    let address = busy.local_addr().expect("an address");
 
     relay.be_busy_with(&busy);
     let mut sent = Vec::new();
     for number in 0..40 {
-        relay.send(&[&busy], &[number, 0]);
+        relay.send_alone(address, &[number, 0]);
         relay.send(&[&other, &busy], &[number, 1]);
         relay.send_train(&busy, &[number, 2]);
         sent.extend([0, 1, 2, 2].map(|kind| vec![number, kind]));
@@ -145,10 +146,10 @@ async fn an_error_of_a_datagram_before_costs_a_busy_peer_no_other() {
     let address = busy.local_addr().expect("an address");
     drop(busy);
 
-    relay.send_to(&[address], b"nobody is there");
+    relay.send_alone(address, b"nobody is there");
     let busy = StdUdpSocket::bind(address).expect("it is free");
     busy.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    relay.send_to(&[address], b"data");
+    relay.send_alone(address, b"data");
 
     assert_eq!(received(&busy).0, b"data");
     while relay.errors.is_empty() {
