@@ -13,7 +13,7 @@ use io_uring::{Submitter, types::BufRingEntry};
 use crate::net::batch::Slot;
 
 /// How many packets may wait to be looked at. A power of two.
-const COUNT: u16 = 128;
+pub(super) const COUNT: u16 = 128;
 
 /// The kernel's name for them.
 pub(super) const GROUP: u16 = 0;
