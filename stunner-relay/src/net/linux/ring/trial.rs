@@ -2,27 +2,27 @@
 
 use std::{io, net::UdpSocket, os::fd::AsRawFd, thread};
 
-use super::Rings;
+use super::{Rings, buffers::COUNT};
 use crate::net::batch::RecvBatch;
 
-/// More datagrams than a kernel takes from a socket before others have their turn, which are 32 since 2024. Some kernels
-/// never come back to the rest, nor to what comes later.
-const BURST: usize = 40;
+/// Twice as many datagrams as there are buffers. A kernel that is asked again, when it had none left, finds more than the 32
+/// that it takes before others have their turn; some never come back to the rest, nor to what comes later.
+const BURST: usize = 2 * COUNT as usize;
 
 /// So often it is looked for datagrams, which another thread of the kernel may have.
 const LOOKS: usize = 1_000;
 
 impl Rings {
-    /// Receives a burst that was there before the rings knew its socket, as it is when buffers are lent again.
+    /// Receives a burst for which there are not enough buffers.
     ///
     /// # Errors
     /// Some of it is not received.
     pub(super) fn try_burst(&self, socket: &UdpSocket) -> io::Result<()> {
         let to = socket.local_addr()?;
+        let registered = self.register(socket.as_raw_fd(), 0);
         for _ in 0..BURST {
             socket.send_to(b"datagram", to)?;
         }
-        let registered = self.register(socket.as_raw_fd(), 0);
         let (mut batch, mut errors, mut came) = (RecvBatch::default(), Vec::new(), 0);
         for _ in 0..LOOKS {
             batch.clear();
