@@ -231,8 +231,9 @@ impl TurnServerBuilder {
     }
 
     /// Lets packets of a busy worker wait for one another, for so long at most: where a dozen packets come in that time, it
-    /// rests before it looks for more, and does in one go what it would have woken up for many times. It costs latency and
-    /// saves CPU time: docs/performance.md tells how much at 400 microseconds. Off by default.
+    /// rests before it looks for more, and does in one go what it would have woken up for many times. It costs latency, and
+    /// saves CPU time where [`io_uring`](Self::io_uring) is not to be had; with this setting it is not used, since it would
+    /// wake the worker for each packet. docs/performance.md tells how much at 400 microseconds. Off by default.
     pub fn max_added_latency(mut self, latency: Duration) -> Self {
         self.max_added_latency = Some(latency);
         self
@@ -270,8 +271,8 @@ impl TurnServerBuilder {
     /// Whether relayed transport addresses are received and sent by io_uring on Linux, which saves CPU time: on by default.
     ///
     /// It takes Linux 6.1 or later. Where the kernel or the container refuses it, epoll is used, and the log says at the start
-    /// why. Nothing comes of it with [`portable`](Self::portable), nor with [`start_on`](Self::start_on), whose network is the
-    /// caller's: that is where `LinuxNetwork::with_io_uring` is for.
+    /// why. Nothing comes of it with [`portable`](Self::portable) and [`max_added_latency`](Self::max_added_latency), nor with
+    /// [`start_on`](Self::start_on), whose network is the caller's: that is what `LinuxNetwork::with_io_uring` is for.
     pub fn io_uring(mut self, on: bool) -> Self {
         self.io_uring = on;
         self

@@ -1,4 +1,4 @@
-use std::{net::Ipv4Addr, num::NonZeroUsize};
+use std::{net::Ipv4Addr, num::NonZeroUsize, time::Duration};
 
 use super::*;
 use crate::{Listener, RelayAddress, StaticUser, TurnServer, TurnServerBuilder, net::testing::logged};
@@ -75,6 +75,15 @@ fn workers_that_are_refused_io_uring_are_counted_in_one_line_that_says_what_to_d
         assert!(why.contains("workers=2") && why.contains(remedy), "{why}");
         assert!(network.contains("io_uring=true"), "{network}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_whose_packets_wait_for_one_another_has_no_io_uring() {
+    let waiting = |builder: TurnServerBuilder| builder.max_added_latency(Duration::from_micros(400));
+    let lines = logged("io_uring", || start(waiting));
+
+    assert!(matches!(&lines[..], [line] if line.contains("io_uring=false")), "{lines:?}");
 }
 
 #[test]

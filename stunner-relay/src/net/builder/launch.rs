@@ -60,7 +60,8 @@ impl TurnServerBuilder {
                 index,
                 portable: self.portable,
                 copied: self.copied,
-                io_uring: self.io_uring,
+                // What comes would wake a thread that rests, each time.
+                io_uring: self.io_uring && self.max_added_latency.is_none(),
                 started: started.clone(),
             };
             let phases = phases.clone();
