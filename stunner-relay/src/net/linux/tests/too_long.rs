@@ -18,12 +18,17 @@ const fn narrow(mtu: u32) -> IcmpError {
     IcmpError { kind: 3, code: 4, mtu }
 }
 
-/// Whether the next datagram to this address has the DF bit.
-fn has_df(wire: &StdUdpSocket) -> bool {
+/// Whether the next datagram from this port has the DF bit.
+fn has_df(wire: &StdUdpSocket, port: u16) -> bool {
     let mut bytes = [0; 2_048];
-    let len = wire.recv(&mut bytes).expect("a datagram");
-    assert!(bytes[..len].ends_with(b"data"), "{:02x?}", &bytes[..len]);
-    bytes[6] & 0x40 != 0
+    loop {
+        let len = wire.recv(&mut bytes).expect("a datagram");
+        // Behind 20 bytes of an IPv4 header.
+        if bytes[20..22] == port.to_be_bytes() {
+            assert!(bytes[..len].ends_with(b"data"), "{:02x?}", &bytes[..len]);
+            return bytes[6] & 0x40 != 0;
+        }
+    }
 }
 
 #[tokio::test]
@@ -34,17 +39,20 @@ async fn xlt_03_and_04_on_the_wire_a_datagram_has_the_df_bit_where_it_was_asked_
         }
         wire => wire.expect("a raw socket"),
     };
-    // Nobody else sends here.
-    let to = SocketAddr::from(([127, 77, 0, 1], 9));
-    wire.bind(&to.into()).expect("an address of loopback");
+    // Few others send to this address of loopback.
+    let peer = StdUdpSocket::bind((Ipv4Addr::new(127, 77, 0, 1), 0)).expect("an address of loopback");
+    let to = peer.local_addr().expect("an address");
+    wire.bind(&to.into()).expect("the same one");
     wire.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    let wire = StdUdpSocket::from(wire);
     let (relay, _) = relay();
+    let own = relay.local_addr().expect("an address");
 
     for whole in [false, true, false, true, true, false] {
         let marks = Marks { dont_fragment: whole, ..Marks::default() };
         assert_eq!(relay.try_send(&[datagram(to, b"data", marks)]).expect("it is sent"), 1);
 
-        assert_eq!(has_df(&StdUdpSocket::from(wire.try_clone().expect("a socket"))), whole);
+        assert_eq!(has_df(&wire, own.port()), whole);
     }
 }
 
