@@ -14,6 +14,9 @@ static TOO_LONG: [u8; 65_535] = [0; 65_535];
 
 const WHOLE: Marks = Marks { traffic_class: 0, hop_limit: None, dont_fragment: true };
 
+/// A way that is said to be too narrow, and is as wide as loopback: what the kernel remembers of it does not matter.
+pub(super) const WIDE: u32 = 65_535;
+
 const fn narrow(mtu: u32) -> IcmpError {
     IcmpError { kind: 3, code: 4, mtu }
 }
@@ -70,13 +73,13 @@ fn icm_01_who_asked_for_the_df_bit_is_told_where_the_way_is_too_narrow() {
     // It has left.
     marks(&call.peer);
 
-    router.tell(narrow(1_400), call.relayed, peer);
+    router.tell(narrow(WIDE), call.relayed, peer);
 
     let told = call.client.receive();
     let told = Message::parse(&told).expect("a message");
     assert_eq!((told.class(), told.method()), (Class::Indication, Method::DATA));
     assert_eq!(told.require::<XorPeerAddress>().ok(), Some(XorPeerAddress(peer)));
-    assert_eq!(told.require::<Icmp>().ok(), Some(Icmp { kind: 3, code: 4, data: 1_400 }));
+    assert_eq!(told.require::<Icmp>().ok(), Some(Icmp { kind: 3, code: 4, data: WIDE }));
 }
 
 #[tokio::test]
@@ -95,10 +98,10 @@ async fn what_icmp_says_of_a_datagram_with_the_df_bit_is_told_though_its_peer_ha
             ask();
         }
 
-        router.tell(narrow(1_400), relay.address, to);
+        router.tell(narrow(WIDE), relay.address, to);
 
         relay.error().await;
-        assert_eq!(relay.socket.try_recv_error().expect("a socket"), Some((narrow(1_400), to)));
+        assert_eq!(relay.socket.try_recv_error().expect("a socket"), Some((narrow(WIDE), to)));
     }
 }
 
