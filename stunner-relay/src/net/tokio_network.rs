@@ -109,9 +109,32 @@ fn bind(address: SocketAddr, kind: Type, protocol: Protocol, shared: bool) -> io
     if kind == Type::STREAM {
         socket.set_reuse_address(true)?;
     }
+    // Who lets the kernel choose a port of those that may be shared can get one that another server has.
+    let chosen = address.port() == 0;
     #[cfg(unix)]
-    socket.set_reuse_port(shared)?;
+    socket.set_reuse_port(shared && !chosen)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    #[cfg(unix)]
+    socket.set_reuse_port(shared)?;
     Ok(socket)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{collections::BTreeSet, net::Ipv4Addr};
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_the_kernel_chose_is_nobody_elses_until_it_is_shared() {
+        let address = SocketAddr::from((Ipv4Addr::new(127, 88, 0, 1), 0));
+        // Of so many, some would come twice.
+        let sockets: Vec<_> = (0..700).map(|_| bind_listener(address, true).expect("a port")).collect();
+        let port = |socket: &StdUdpSocket| socket.local_addr().expect("an address").port();
+
+        assert_eq!(sockets.iter().map(port).collect::<BTreeSet<_>>().len(), 700);
+        let shared = (address.ip(), port(&sockets[0])).into();
+        assert!(bind_listener(shared, true).is_ok());
+    }
 }

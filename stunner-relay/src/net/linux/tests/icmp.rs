@@ -5,6 +5,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     ring::{Relay, received},
+    too_long::WIDE,
     *,
 };
 
@@ -70,7 +71,7 @@ fn errors(ip: IpAddr) -> Vec<IcmpError> {
     let of = |kind, code| IcmpError { kind, code, mtu: 0 };
     if ip.is_ipv4() {
         let unreachable = (0..=15).filter(|&code| code != 4).map(|code| of(3, code));
-        unreachable.chain([IcmpError { kind: 3, code: 4, mtu: 1_400 }, of(11, 0), of(12, 0)]).collect()
+        unreachable.chain([IcmpError { kind: 3, code: 4, mtu: WIDE }, of(11, 0), of(12, 0)]).collect()
     } else {
         let unreachable = (0..=6).map(|code| of(1, code));
         // The kernel does not believe that there is a way of this width.

@@ -14,16 +14,20 @@ static TOO_LONG: [u8; 65_535] = [0; 65_535];
 
 const WHOLE: Marks = Marks { traffic_class: 0, hop_limit: None, dont_fragment: true };
 
+/// A way that is said to be too narrow, and is as wide as loopback: what the kernel remembers of it does not matter.
+pub(super) const WIDE: u32 = 65_535;
+
 const fn narrow(mtu: u32) -> IcmpError {
     IcmpError { kind: 3, code: 4, mtu }
 }
 
-/// Whether the next datagram to this address has the DF bit. Before it was bound, the socket took in what others send, too.
-fn has_df(wire: &StdUdpSocket, to: Ipv4Addr) -> bool {
+/// Whether the next datagram from this port has the DF bit.
+fn has_df(wire: &StdUdpSocket, port: u16) -> bool {
     let mut bytes = [0; 2_048];
     loop {
         let len = wire.recv(&mut bytes).expect("a datagram");
-        if bytes[16..20] == to.octets() {
+        // Behind 20 bytes of an IPv4 header.
+        if bytes[20..22] == port.to_be_bytes() {
             assert!(bytes[..len].ends_with(b"data"), "{:02x?}", &bytes[..len]);
             return bytes[6] & 0x40 != 0;
         }
@@ -38,18 +42,20 @@ async fn xlt_03_and_04_on_the_wire_a_datagram_has_the_df_bit_where_it_was_asked_
         }
         wire => wire.expect("a raw socket"),
     };
-    // Nobody else sends here.
-    let ip = Ipv4Addr::new(127, 77, 0, 1);
-    let to = SocketAddr::from((ip, 9));
-    wire.bind(&to.into()).expect("an address of loopback");
+    // Few others send to this address of loopback.
+    let peer = StdUdpSocket::bind((Ipv4Addr::new(127, 77, 0, 1), 0)).expect("an address of loopback");
+    let to = peer.local_addr().expect("an address");
+    wire.bind(&to.into()).expect("the same one");
     wire.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    let wire = StdUdpSocket::from(wire);
     let (relay, _) = relay();
+    let own = relay.local_addr().expect("an address");
 
     for whole in [false, true, false, true, true, false] {
         let marks = Marks { dont_fragment: whole, ..Marks::default() };
         assert_eq!(relay.try_send(&[datagram(to, b"data", marks)]).expect("it is sent"), 1);
 
-        assert_eq!(has_df(&StdUdpSocket::from(wire.try_clone().expect("a socket")), ip), whole);
+        assert_eq!(has_df(&wire, own.port()), whole);
     }
 }
 
@@ -67,13 +73,13 @@ fn icm_01_who_asked_for_the_df_bit_is_told_where_the_way_is_too_narrow() {
     // It has left.
     marks(&call.peer);
 
-    router.tell(narrow(1_400), call.relayed, peer);
+    router.tell(narrow(WIDE), call.relayed, peer);
 
     let told = call.client.receive();
     let told = Message::parse(&told).expect("a message");
     assert_eq!((told.class(), told.method()), (Class::Indication, Method::DATA));
     assert_eq!(told.require::<XorPeerAddress>().ok(), Some(XorPeerAddress(peer)));
-    assert_eq!(told.require::<Icmp>().ok(), Some(Icmp { kind: 3, code: 4, data: 1_400 }));
+    assert_eq!(told.require::<Icmp>().ok(), Some(Icmp { kind: 3, code: 4, data: WIDE }));
 }
 
 #[tokio::test]
@@ -92,10 +98,10 @@ async fn what_icmp_says_of_a_datagram_with_the_df_bit_is_told_though_its_peer_ha
             ask();
         }
 
-        router.tell(narrow(1_400), relay.address, to);
+        router.tell(narrow(WIDE), relay.address, to);
 
         relay.error().await;
-        assert_eq!(relay.socket.try_recv_error().expect("a socket"), Some((narrow(1_400), to)));
+        assert_eq!(relay.socket.try_recv_error().expect("a socket"), Some((narrow(WIDE), to)));
     }
 }
 
