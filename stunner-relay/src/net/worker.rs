@@ -156,7 +156,11 @@ impl<N: Network> Worker<N> {
     /// Reads one relayed transport address for as long as its allocation lives.
     async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
         let mut dropped = 0;
-        while let Ok(ready) = socket.ready().await {
+        let error = loop {
+            let ready = match socket.ready().await {
+                Ok(ready) => ready,
+                Err(error) => break error,
+            };
             let now = self.network.now();
             if ready.error {
                 self.take_errors(id, &*socket, now);
@@ -172,7 +176,8 @@ impl<N: Network> Worker<N> {
                 self.handle_peer(data, self.advertised(from), id, marks, now, buffer);
             }
             self.flush_soon(&mut batch);
-        }
+        };
+        tracing::error!(%error, "a relayed transport address receives nothing any more");
     }
 
     /// Reads all relayed transport addresses that the network delivers for, and when it does not any more, has each read by
