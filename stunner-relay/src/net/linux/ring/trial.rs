@@ -3,7 +3,7 @@
 use std::{io, net::UdpSocket, os::fd::AsRawFd, thread};
 
 use super::{Rings, buffers::COUNT};
-use crate::net::batch::RecvBatch;
+use crate::net::{batch::RecvBatch, linux::sys};
 
 /// Twice as many datagrams as there are buffers. A kernel that is asked again, when it had none left, finds more than the 32
 /// that it takes before others have their turn; some never come back to the rest, nor to what comes later.
@@ -19,6 +19,12 @@ impl Rings {
     /// Some of it is not received.
     pub(super) fn try_burst(&self, socket: &UdpSocket) -> io::Result<()> {
         let to = socket.local_addr()?;
+        // As relayed transport addresses are: with all that a kernel may tell of a datagram.
+        let asks: [fn(&UdpSocket) -> bool; 5] =
+            [sys::join, sys::tell_errors, sys::tell_dropped, sys::tell_traffic_class, sys::tell_hop_limit];
+        for ask in asks {
+            ask(socket);
+        }
         let registered = self.register(socket.as_raw_fd(), 0);
         for _ in 0..BURST {
             socket.send_to(b"datagram", to)?;
