@@ -1,7 +1,7 @@
 //! Sending by one socket, and what errors mean there: that something else went wrong before, or that the kernel takes less
 //! than it was given.
 
-use std::io;
+use std::{io, os::fd::RawFd};
 
 use super::{
     LinuxSocket,
@@ -22,7 +22,23 @@ impl LinuxSocket {
         let whole = datagrams.first().is_some_and(is_whole);
         let alike = datagrams.iter().take_while(|datagram| is_whole(datagram) == whole).count();
         let datagrams = &datagrams[..alike];
-        if whole { self.unfragmented(|| self.send_alike(datagrams)) } else { self.send_alike(datagrams) }
+        if whole {
+            self.unfragmented(|| self.send_alike(self.fd(), datagrams))
+        } else {
+            self.send_alike(self.way(datagrams), datagrams)
+        }
+    }
+
+    /// The socket that datagrams leave by. Where all are for a busy peer, and plain, it is the one that single ones leave by,
+    /// too: a network card may have a queue for each socket, and would change their order.
+    fn way(&self, datagrams: &[Datagram<'_>]) -> RawFd {
+        let Some(first) = datagrams.first() else { return self.fd() };
+        let is_plain =
+            |datagram: &Datagram<'_>| datagram.to == first.to && datagram.marks == Marks::default();
+        match self.direct(first.to) {
+            Some((fd, _)) if datagrams.iter().all(is_plain) => fd,
+            _ => self.fd(),
+        }
     }
 
     /// Sets the DF bit for what is sent meanwhile. It is a property of sockets and not of datagrams; few clients ask for
@@ -40,10 +56,10 @@ impl LinuxSocket {
         sent
     }
 
-    fn send_alike(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+    fn send_alike(&self, fd: RawFd, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
         let mut sender = self.shared.sender.borrow_mut();
         let takes = self.shared.takes.get();
-        let error = match self.attempt(&mut sender, datagrams, takes) {
+        let error = match self.attempt(fd, &mut sender, datagrams, takes) {
             Err(error) => error,
             sent => return sent,
         };
@@ -51,7 +67,7 @@ impl LinuxSocket {
         let refused = &datagrams[..sender.first().min(datagrams.len())];
         let mut last = None;
         for less in less(takes, refused, &error) {
-            match self.attempt(&mut sender, refused, less) {
+            match self.attempt(fd, &mut sender, refused, less) {
                 Ok(sent) => {
                     self.learn(&error, less, refused);
                     return Ok(sent);
@@ -65,11 +81,17 @@ impl LinuxSocket {
     }
 
     /// Sends, and once more where an error may be about something else: that is not told twice.
-    fn attempt(&self, sender: &mut Sender, datagrams: &[Datagram<'_>], takes: Takes) -> io::Result<usize> {
-        match sender.send(self.fd(), datagrams, takes) {
+    fn attempt(
+        &self,
+        fd: RawFd,
+        sender: &mut Sender,
+        datagrams: &[Datagram<'_>],
+        takes: Takes,
+    ) -> io::Result<usize> {
+        match sender.send(fd, datagrams, takes) {
             Err(error) if may_be_of_another(&error) => {
                 self.tell_error();
-                sender.send(self.fd(), datagrams, takes)
+                sender.send(fd, datagrams, takes)
             }
             // The kernel stopped at an error that it does not tell, and which is then told nowhere else.
             Ok(sent) if sent < datagrams.len() => {

@@ -64,10 +64,9 @@ impl AsRawFd for ReceiveRing {
 impl ReceiveRing {
     pub(super) fn new() -> io::Result<Self> {
         // What a packet leaves to be done here is done with the next call of this thread, which is not interrupted for it
-        // unless it sleeps. Where it rests for company (`max_added_latency`), each packet wakes it for some microseconds:
-        // it is not late by that, but three or four times as many switches and as much CPU time for a rest were measured.
-        // With DEFER_TASKRUN it would sleep on, but then no epoll is woken either (seen on Linux 6.18), and an eventfd
-        // besides costs a busy worker more than is saved.
+        // unless it sleeps: then each packet wakes it, and three or four times as many switches and as much CPU time for a
+        // rest were measured. With DEFER_TASKRUN it would sleep on, but then no epoll is woken either (seen on Linux 6.18), and
+        // an eventfd besides costs a busy worker more than is saved.
         Self::build(IoUring::builder().setup_coop_taskrun())
     }
 

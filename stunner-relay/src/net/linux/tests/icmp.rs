@@ -55,7 +55,9 @@ pub(super) fn message(IcmpError { kind, code, mtu }: IcmpError, from: SocketAddr
     bytes.extend([from.port().to_be_bytes(), to.port().to_be_bytes(), [0, 60], [0, 0]].concat());
     // That of ICMPv6 is the kernel's work.
     let sum: u32 = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    let sum = !u16::try_from((sum & 0xFFFF) + (sum >> 16)).expect("it has few bytes");
+    // The carry of the carry, too.
+    let folded = [(); 2].iter().fold(sum, |sum, ()| (sum & 0xFFFF) + (sum >> 16));
+    let sum = !u16::try_from(folded).expect("it has few bytes");
     bytes[2..4].copy_from_slice(&sum.to_be_bytes());
     bytes
 }

@@ -97,6 +97,17 @@ async fn a_datagram_that_is_alone_in_its_turn_leaves_by_the_socket_of_its_busy_p
 }
 
 #[tokio::test]
+async fn a_train_for_a_busy_peer_leaves_by_the_socket_that_single_datagrams_leave_by() {
+    let Some(relay) = Relay::new() else { return };
+    let busy = peer();
+    relay.be_busy_with(&busy);
+
+    relay.send_train(&busy, b"data");
+
+    assert_eq!([(); 2].map(|()| marks(&busy).traffic_class), [MARK; 2]);
+}
+
+#[tokio::test]
 async fn what_leaves_by_two_sockets_comes_in_the_order_in_which_it_was_sent() {
     let Some(relay) = Relay::new() else { return };
     let (busy, other) = (peer(), peer());
