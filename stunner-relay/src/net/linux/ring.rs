@@ -28,8 +28,10 @@ mod buffers;
 mod delivery;
 mod direct;
 mod epoll;
+mod hungry;
 mod quiet;
 mod receive;
+mod refusals;
 mod send;
 #[cfg(test)]
 mod testing;
@@ -270,6 +272,8 @@ impl Rings {
             Err(error) => {
                 tracing::warn!(%error, "io_uring does not work: nothing is sent by it from now on");
                 *ring = None;
+                // Some may come twice, this once.
+                both.for_each(|(outgoing, volley)| self.send_alone(outgoing, volley));
             }
         }
     }

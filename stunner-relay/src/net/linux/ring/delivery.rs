@@ -18,6 +18,10 @@ pub(super) struct Delivery {
     pub(super) state: State,
     /// How often in a row the kernel had no means for it.
     pub(super) failures: u8,
+    /// A packet came since it was asked.
+    pub(super) served: bool,
+    /// It waits to be named as one that has errors.
+    pub(super) failing: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +55,8 @@ impl End {
         match -result {
             ..=0 => Self::Packet,
             libc::ENOBUFS => Self::Full,
-            libc::EINTR | libc::EAGAIN | libc::ENOMEM => Self::Passing,
+            // The last two where it had no memory to be woken.
+            libc::EINTR | libc::EAGAIN | libc::ENOMEM | libc::ECANCELED | libc::EBADFD => Self::Passing,
             // As `icmp_err_convert` and `icmpv6_err_convert` of the kernel have them.
             libc::ENETUNREACH
             | libc::EHOSTUNREACH
@@ -70,7 +75,16 @@ impl End {
 
 impl Delivery {
     pub(super) const fn new(fd: RawFd, token: usize) -> Self {
-        Self { fd, token, dropped: Dropped::since(0), wanted: true, state: State::Asked, failures: 0 }
+        Self {
+            fd,
+            token,
+            dropped: Dropped::since(0),
+            wanted: true,
+            state: State::Asked,
+            failures: 0,
+            served: false,
+            failing: false,
+        }
     }
 
     /// Takes in that the kernel has ended it, and says why. What was to pass and does not is [never](End::Never) to be had.

@@ -28,6 +28,8 @@ const SHARE: usize = 8;
 pub(in crate::net::linux) struct Direct {
     peer: Cell<Option<SocketAddr>>,
     in_a_row: Cell<u32>,
+    /// It could not be connected to this peer.
+    refused: Cell<bool>,
     connected: RefCell<Option<Box<Connected>>>,
 }
 
@@ -52,13 +54,14 @@ impl Direct {
     pub(in crate::net::linux) fn is_busy(&self, peer: SocketAddr) -> bool {
         if self.peer.replace(Some(peer)) != Some(peer) {
             self.in_a_row.set(0);
+            self.refused.set(false);
         }
         self.in_a_row.set(self.in_a_row.get().saturating_add(1));
-        self.in_a_row.get() >= BUSY
+        self.in_a_row.get() >= BUSY && !self.refused.get()
     }
 
     /// Connects to this peer, with the socket that there is or with another one that shares the address of `first`. Where that
-    /// does not succeed, it is a busy one again when so many datagrams more were for it.
+    /// does not succeed, it is not tried again before something was for another peer.
     ///
     /// # Errors
     /// What the operating system says; there may be too many files.
@@ -70,7 +73,7 @@ impl Direct {
         rings: &Rings,
         prepare: impl FnOnce(&UdpSocket),
     ) -> io::Result<()> {
-        self.in_a_row.set(0);
+        self.refused.set(true);
         let mut connected = self.connected.borrow_mut();
         if let Some(found) = &mut *connected {
             found.socket.connect(peer)?;

@@ -25,6 +25,13 @@ pub(super) fn cancel(submitter: &Submitter<'_>) -> io::Result<()> {
     }
 }
 
+/// Ends one thing that it was asked, without handing anything over. What has ended already is not there any more.
+pub(super) fn cancel_one(submitter: &Submitter<'_>, said: u64) {
+    if let Err(error) = submitter.register_sync_cancel(Some(LIMIT), CancelBuilder::user_data(said)) {
+        tracing::debug!(%error, "io_uring did not end what it was asked");
+    }
+}
+
 /// Takes results until `left` of them were such as `ends` looks for. Nothing is handed over.
 pub(super) fn reap(
     ring: &mut IoUring,

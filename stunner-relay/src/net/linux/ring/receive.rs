@@ -13,10 +13,16 @@ use slab::Slab;
 use super::{
     buffers::{Buffers, COUNT, GROUP},
     delivery::{Delivery, End, State},
+    hungry::Hungry,
     quiet::{self, GETEVENTS},
+    refusals::Refusals,
     written::{Written, shape},
 };
-use crate::net::batch::{RecvBatch, Train};
+use crate::net::{
+    batch::{RecvBatch, Train},
+    socket::Network,
+    tokio_network::TokioNetwork,
+};
 
 /// Results that can wait; the kernel keeps what is more elsewhere.
 const RESULTS: u32 = 1_024;
@@ -24,21 +30,20 @@ const RESULTS: u32 = 1_024;
 /// What a result says that is not of a delivery.
 const NOTHING: u64 = u64::MAX;
 
-/// What a result says, besides the delivery, that only tells of an error.
-const ERROR: u64 = 1 << 62;
-
-/// So many calls in a row that the kernel has no means for say that it never will.
-const MAX_REFUSALS: u32 = 1_000;
+/// Errors of so many sockets are named in one call: each is looked for with calls of its own.
+const MAX_FAILING: usize = 16;
 
 pub(super) struct ReceiveRing {
     ring: IoUring,
     buffers: Buffers,
     deliveries: Slab<Delivery>,
-    /// Those that wait to be asked again, in order. Who has been [asked](State::Asked) since, or is gone, is passed over.
-    hungry: VecDeque<usize>,
+    /// Who has been [asked](State::Asked) since, or is gone, is passed over.
+    hungry: Hungry,
+    /// Those that have errors to be named.
+    failing: VecDeque<usize>,
     /// How many in a row ended because all buffers were full.
     starved: usize,
-    refusals: u32,
+    refusals: Refusals,
     /// Why it does not work.
     fault: Option<io::Error>,
     /// The kernel has nothing of it any more.
@@ -77,9 +82,10 @@ impl ReceiveRing {
             ring,
             buffers,
             deliveries: Slab::new(),
-            hungry: VecDeque::new(),
+            hungry: Hungry::default(),
+            failing: VecDeque::new(),
             starved: 0,
-            refusals: 0,
+            refusals: Refusals::default(),
             fault: None,
             ended: false,
             dropped: 0,
@@ -92,7 +98,7 @@ impl ReceiveRing {
     pub(super) fn deliver(&mut self, fd: RawFd, token: usize) -> usize {
         let key = self.deliveries.insert(Delivery::new(fd, token));
         // Whoever waits later must not have to wait for memory.
-        self.hungry.reserve(self.deliveries.len().saturating_sub(self.hungry.len()));
+        self.hungry.reserve(self.deliveries.len());
         self.ask(key);
         self.submit();
         key
@@ -104,20 +110,22 @@ impl ReceiveRing {
         Self::build(IoUring::builder().setup_defer_taskrun())
     }
 
-    /// Asks, or sees to it that it is asked later.
-    fn ask(&mut self, key: usize) {
-        let Some(delivery) = self.deliveries.get(key) else { return };
+    /// Asks, or sees to it that it is asked later, which `false` says.
+    fn ask(&mut self, key: usize) -> bool {
+        let Some(delivery) = self.deliveries.get(key) else { return true };
         let ask = opcode::RecvMsgMulti::new(types::Fd(delivery.fd), shape(), GROUP).build();
         let asked = self.push(&ask.user_data(key as u64));
-        let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        let Some(delivery) = self.deliveries.get_mut(key) else { return true };
         delivery.state = if asked { State::Asked } else { State::Hungry };
+        delivery.served = false;
         if !asked {
-            self.hungry.push_front(key);
+            self.hungry.put_back(key);
         }
         #[cfg(test)]
         {
             self.asked += usize::from(asked);
         }
+        asked
     }
 
     /// Ends a delivery, and returns what the kernel told last of what it dropped. It lets the socket go at once, and says
@@ -126,8 +134,14 @@ impl ReceiveRing {
         let Some(delivery) = self.deliveries.get_mut(key) else { return 0 };
         let last = delivery.dropped.last();
         delivery.wanted = false;
+        self.starved = 0;
         if self.ended || delivery.state != State::Asked {
             self.deliveries.remove(key);
+            return last;
+        }
+        if self.fault.is_some() {
+            // Nothing is handed over any more: it might be about a number that another file has by now.
+            quiet::cancel_one(&self.ring.submitter(), key as u64);
             return last;
         }
         let cancels = self.push(&opcode::AsyncCancel::new(key as u64).build().user_data(NOTHING));
@@ -141,9 +155,18 @@ impl ReceiveRing {
 
     /// Has the next call to [`receive`](Self::receive) name a socket among those that have errors, and waiting end.
     pub(super) fn tell_error(&mut self, key: usize) {
-        // Without room for it, it is told with the next error.
-        if self.push(&opcode::Nop::new().build().user_data(key as u64 | ERROR)) {
-            self.submit();
+        let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        if !std::mem::replace(&mut delivery.failing, true) {
+            self.failing.push_back(key);
+        }
+    }
+
+    /// Names those that have errors.
+    fn name_failing(&mut self, errors: &mut Vec<usize>) {
+        for key in self.failing.drain(..self.failing.len().min(MAX_FAILING)) {
+            let Some(delivery) = self.deliveries.get_mut(key) else { continue };
+            delivery.failing = false;
+            errors.extend(delivery.wanted.then_some(delivery.token));
         }
     }
 
@@ -152,9 +175,9 @@ impl ReceiveRing {
         self.has_asks() || !self.ring.completion().is_empty() || self.ring.submission().cq_overflow()
     }
 
-    /// Whether something is to be asked, of which the kernel will not tell.
+    /// Whether something is to be asked or told, of which the kernel will not tell.
     pub(super) fn has_asks(&mut self) -> bool {
-        !self.hungry.is_empty() || !self.ring.submission().is_empty()
+        !self.hungry.is_empty() || !self.failing.is_empty() || !self.ring.submission().is_empty()
     }
 
     pub(super) const fn dropped(&self) -> u64 {
@@ -182,8 +205,9 @@ impl ReceiveRing {
         let lent = self.buffers.lent();
         while batch.has_room() {
             let Some(result) = self.ring.completion().next() else { break };
-            self.take(&result, batch, errors);
+            self.take(&result, batch);
         }
+        self.name_failing(errors);
         self.buffers.publish();
         self.feed(self.buffers.lent().wrapping_sub(lent));
         if !self.ring.submission().is_empty() {
@@ -202,14 +226,16 @@ impl ReceiveRing {
         for _ in 0..if all { COUNT } else { lent } {
             let is_hungry =
                 |key: &usize| self.deliveries.get(*key).is_some_and(|found| found.state == State::Hungry);
-            let Some(key) = std::iter::from_fn(|| self.hungry.pop_front()).find(is_hungry) else { return };
-            self.ask(key);
+            let Some(key) = std::iter::from_fn(|| self.hungry.pop()).find(is_hungry) else { return };
+            if !self.ask(key) {
+                return;
+            }
         }
     }
 
-    fn take(&mut self, result: &cqueue::Entry, batch: &mut RecvBatch, errors: &mut Vec<usize>) {
+    fn take(&mut self, result: &cqueue::Entry, batch: &mut RecvBatch) {
         let said = result.user_data();
-        let key = usize::try_from(said & !ERROR).unwrap_or(usize::MAX);
+        let key = usize::try_from(said).unwrap_or(usize::MAX);
         let buffer = cqueue::buffer_select(result.flags());
         let wanted = self.deliveries.get(key).is_some_and(|delivery| delivery.wanted);
         if let Some(number) = buffer {
@@ -220,37 +246,34 @@ impl ReceiveRing {
                 self.buffers.lend(number);
             }
         }
-        if said == NOTHING {
-            return;
-        }
-        if said & ERROR != 0 {
-            errors.extend(self.deliveries.get(key).filter(|_| wanted).map(|delivery| delivery.token));
-        } else if !cqueue::more(result.flags()) {
-            self.go_on(key, result.result(), errors);
+        if said != NOTHING && !cqueue::more(result.flags()) {
+            self.go_on(key, result.result());
         }
     }
 
     /// A delivery has ended: it is asked again, unless nobody wants it any more or it is not to be had.
-    fn go_on(&mut self, key: usize, result: i32, errors: &mut Vec<usize>) {
+    fn go_on(&mut self, key: usize, result: i32) {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
         if !delivery.wanted {
             self.deliveries.remove(key);
             return;
         }
+        let served = delivery.served;
         match delivery.ended(result) {
-            End::Never(number) => {
-                let error = io::Error::from_raw_os_error(number);
-                return tracing::error!(%error, "a relayed transport address receives nothing any more");
+            // Nobody would hear what comes to it.
+            End::Never(number) => return self.give_up(io::Error::from_raw_os_error(number)),
+            End::Error => self.tell_error(key),
+            End::Full => {
+                self.starved += 1;
+                if self.starved > 2 * self.deliveries.len() + usize::from(COUNT) {
+                    // Each was asked when there was a buffer for it.
+                    return self.give_up(io::Error::other("buffers are not found"));
+                }
+                return self.hungry.push(key, served);
             }
-            End::Error => errors.push(delivery.token),
-            End::Full => self.starved += 1,
             End::Packet | End::Passing => {}
         }
-        if self.starved > 2 * self.deliveries.len() + usize::from(COUNT) {
-            // Each was asked when there was a buffer for it.
-            return self.give_up(io::Error::other("buffers are not found"));
-        }
-        self.hungry.push_back(key);
+        self.hungry.push(key, true);
     }
 
     /// Takes in what the kernel wrote into one of its buffers.
@@ -261,7 +284,7 @@ impl ReceiveRing {
             return;
         }
         let Some(written) = Written::read(slot.bytes()) else { return };
-        delivery.failures = 0;
+        (delivery.failures, delivery.served) = (0, true);
         if let Some(total) = written.dropped {
             self.dropped += delivery.dropped.take(total);
         }
@@ -300,14 +323,12 @@ impl ReceiveRing {
     /// What was not taken for want of means stays where it is, and is handed over with the next call.
     fn heed(&mut self, entered: io::Result<usize>) {
         let Err(error) = entered else {
-            self.refusals = 0;
-            return;
+            return self.refusals.end();
         };
         let passes =
             matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM));
-        self.refusals += 1;
         tracing::debug!(%error, "io_uring did not take what it was asked");
-        if !passes || self.refusals > MAX_REFUSALS {
+        if !passes || self.refusals.add(TokioNetwork.now()) {
             self.give_up(error);
         }
     }
@@ -322,7 +343,7 @@ impl ReceiveRing {
         let left = self.deliveries.iter().filter(|(_, found)| found.state == State::Asked).count();
         let quiet = quiet::cancel(&self.ring.submitter()).and_then(|()| {
             quiet::reap(&mut self.ring, left, |result| {
-                result.user_data() & ERROR == 0 && !cqueue::more(result.flags())
+                result.user_data() != NOTHING && !cqueue::more(result.flags())
             })
         });
         let taken_back = self.buffers.unregister(&self.ring.submitter());

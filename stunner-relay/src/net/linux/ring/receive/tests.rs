@@ -107,11 +107,11 @@ fn who_has_been_asked_since_is_not_asked_twice() {
     let Some(mut ring) = ring() else { return };
     let socket = &sockets(1)[0];
     let key = ring.deliver(socket.as_raw_fd(), 0);
-    ring.hungry.push_back(key);
+    ring.hungry.push(key, true);
 
     drain(&mut ring);
 
-    assert_eq!((ring.asked, ring.hungry.len()), (1, 0));
+    assert_eq!((ring.asked, ring.hungry.is_empty()), (1, true));
 }
 
 #[test]
@@ -173,29 +173,56 @@ fn a_ring_that_finds_no_buffers_though_they_are_there_is_given_up() {
 }
 
 #[test]
-fn a_kernel_that_has_no_means_for_long_is_not_asked_for_ever_and_one_that_has_them_again_is() {
+fn what_cannot_be_received_from_has_the_ring_given_up_so_that_nobody_is_deaf() {
     let Some(mut ring) = ring() else { return };
-    let refuse = |ring: &mut ReceiveRing, times| {
-        (0..times).for_each(|_| ring.heed(Err(io::Error::from_raw_os_error(libc::EBUSY))));
-    };
+    let file = std::fs::File::open("/dev/null").expect("it is there");
 
-    refuse(&mut ring, 1_000);
-    ring.heed(Ok(1));
-    refuse(&mut ring, 1_000);
-    assert!(ring.fault().is_none());
-    refuse(&mut ring, 1);
-    assert!(ring.fault().is_some());
+    ring.deliver(file.as_raw_fd(), 0);
+    ring.receive(&mut RecvBatch::default(), &mut Vec::new());
+
+    assert_eq!(ring.fault().and_then(io::Error::raw_os_error), Some(libc::ENOTSOCK));
 }
 
 #[test]
-fn what_cannot_be_received_from_is_given_up_and_the_others_go_on() {
+fn under_overload_nobody_is_served_again_before_all_others_were() {
+    const BUSY: usize = 200;
     let Some(mut ring) = ring() else { return };
-    let socket = &sockets(1)[0];
-    let file = std::fs::File::open("/dev/null").expect("it is there");
-    let bad = ring.deliver(file.as_raw_fd(), 0);
-    ring.deliver(socket.as_raw_fd(), 1);
-    send(socket);
+    let sockets = sockets(BUSY);
+    for (token, socket) in sockets.iter().enumerate() {
+        ring.deliver(socket.as_raw_fd(), token);
+    }
 
-    assert_eq!(drain(&mut ring).0, BTreeMap::from([(1, 1)]));
-    assert_eq!(ring.deliveries[bad].state, State::Over);
+    let (mut batch, mut came) = (RecvBatch::default(), BTreeMap::<usize, usize>::new());
+    for _ in 0..400 {
+        (0..4).for_each(|_| sockets.iter().for_each(send));
+        batch.clear();
+        ring.receive(&mut batch, &mut Vec::new());
+        batch.arrivals(0).for_each(|arrival| *came.entry(arrival.token).or_default() += 1);
+    }
+
+    assert_eq!(came.len(), BUSY);
+    let (least, most) = (came.values().min(), came.values().max());
+    assert!(least.zip(most).is_some_and(|(least, most)| 3 * least >= *most), "{least:?} and {most:?}");
+}
+
+#[test]
+fn errors_of_a_few_sockets_are_named_in_a_turn_and_each_socket_once() {
+    let Some(mut ring) = ring() else { return };
+    let sockets = sockets(20);
+    let deliver = |(token, socket): (usize, &UdpSocket)| ring.deliver(socket.as_raw_fd(), token);
+    let keys: Vec<_> = sockets.iter().enumerate().map(deliver).collect();
+    for _ in 0..3 {
+        keys.iter().for_each(|&key| ring.tell_error(key));
+    }
+    ring.forget(keys[19]);
+
+    let mut named = || {
+        let mut errors = Vec::new();
+        ring.receive(&mut RecvBatch::default(), &mut errors);
+        errors
+    };
+
+    assert_eq!(named(), (0..16).collect::<Vec<_>>());
+    assert_eq!(named(), (16..19).collect::<Vec<_>>());
+    assert_eq!(named(), []);
 }
