@@ -29,7 +29,7 @@ fn drain(ring: &mut ReceiveRing) -> (BTreeMap<usize, usize>, usize) {
         batch.clear();
         ring.receive(&mut batch, &mut errors);
         batch.arrivals(0).for_each(|arrival| *came.entry(arrival.token).or_default() += 1);
-        assert_eq!(errors, []);
+        assert!(errors.is_empty());
         if !ring.has_more() {
             return (came, turn + 1);
         }
@@ -224,5 +224,5 @@ fn errors_of_a_few_sockets_are_named_in_a_turn_and_each_socket_once() {
 
     assert_eq!(named(), (0..16).collect::<Vec<_>>());
     assert_eq!(named(), (16..19).collect::<Vec<_>>());
-    assert_eq!(named(), []);
+    assert!(named().is_empty());
 }
