@@ -136,23 +136,25 @@ const fn has_messages(Marks { traffic_class, hop_limit, dont_fragment: _ }: Mark
 }
 
 /// Whether an error may be about a datagram that was sent before: the kernel returns an ICMP error by whatever call comes
-/// next, once. These are all the numbers that it has for them. Each may be about what was to be sent now as well, and then
-/// comes again.
+/// next, once. It may be about what was to be sent now as well, and then comes again.
 pub(super) fn may_be_of_another(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(is_icmp)
+}
+
+/// Whether the kernel has this number for an ICMP error (`icmp_err_convert` and `icmpv6_err_convert`).
+pub(super) const fn is_icmp(number: i32) -> bool {
     matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ENETUNREACH
-                | libc::EHOSTUNREACH
-                | libc::ENOPROTOOPT
-                | libc::ECONNREFUSED
-                | libc::EMSGSIZE
-                | libc::EOPNOTSUPP
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EACCES
-                | libc::EPROTO
-        )
+        number,
+        libc::ENETUNREACH
+            | libc::EHOSTUNREACH
+            | libc::ENOPROTOOPT
+            | libc::ECONNREFUSED
+            | libc::EMSGSIZE
+            | libc::EOPNOTSUPP
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EACCES
+            | libc::EPROTO
     )
 }
 

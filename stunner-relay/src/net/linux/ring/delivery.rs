@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use crate::net::linux::dropped::Dropped;
+use crate::net::linux::{dropped::Dropped, retry::is_icmp};
 
 /// So many failures in a row, without a packet between them, are not going to pass.
 const MAX_FAILURES: u8 = 100;
@@ -57,17 +57,7 @@ impl End {
             libc::ENOBUFS => Self::Full,
             // The last two where it had no memory to be woken.
             libc::EINTR | libc::EAGAIN | libc::ENOMEM | libc::ECANCELED | libc::EBADFD => Self::Passing,
-            // As `icmp_err_convert` and `icmpv6_err_convert` of the kernel have them.
-            libc::ENETUNREACH
-            | libc::EHOSTUNREACH
-            | libc::ENOPROTOOPT
-            | libc::ECONNREFUSED
-            | libc::EMSGSIZE
-            | libc::EOPNOTSUPP
-            | libc::EHOSTDOWN
-            | libc::ENONET
-            | libc::EACCES
-            | libc::EPROTO => Self::Error,
+            number if is_icmp(number) => Self::Error,
             other => Self::Never(other),
         }
     }
