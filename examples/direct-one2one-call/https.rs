@@ -130,7 +130,7 @@ pub(crate) async fn start(
     let place = Place { tls: settings.tls, bound: address, public: public.map(str::to_owned) };
     let routes =
         routes(place.clone(), Signaling::new(ice, settings.list_users, stopped.clone()), move || {
-            weak.as_ref()?.upgrade().map(|turn| turn.stats())
+            weak.as_ref()?.upgrade().map(|turn| told(&turn))
         });
     let mut tasks = JoinSet::new();
     for listener in listeners {
@@ -274,8 +274,10 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; media-src
                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// What `/stats` tells of the TURN server.
-fn counted(counters: &stunner_relay::Counters) -> serde_json::Value {
+fn told(turn: &stunner_relay::TurnServer) -> serde_json::Value {
+    let counters = turn.stats();
     serde_json::json!({
+        "networks": turn.networks(),
         "allocations": counters.allocations,
         "opened": counters.opened,
         "refusals": counters.refusals,
@@ -294,7 +296,7 @@ fn counted(counters: &stunner_relay::Counters) -> serde_json::Value {
 fn routes(
     place: Place,
     signaling: Signaling,
-    stats: impl Fn() -> Option<stunner_relay::Counters> + Clone + Send + Sync + 'static,
+    stats: impl Fn() -> Option<serde_json::Value> + Clone + Send + Sync + 'static,
 ) -> BoxedFilter<(Box<dyn Reply>,)> {
     let users = signaling.clone();
     let events = events::routes(signaling.clone());
@@ -307,8 +309,7 @@ fn routes(
     );
     let health = warp::path!("healthz").map(|| Box::new("ok\n") as Box<dyn Reply>);
     let stats = warp::path!("stats").map(move || {
-        let turn = stats().as_ref().map(counted);
-        let all = serde_json::json!({ "users": users.users(), "turn": turn });
+        let all = serde_json::json!({ "users": users.users(), "turn": stats() });
         Box::new(warp::reply::json(&all)) as Box<dyn Reply>
     });
     let files = warp::path::tail().and_then(|path: warp::path::Tail| async move { file(path.as_str()) });

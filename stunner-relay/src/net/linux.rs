@@ -147,6 +147,10 @@ impl Network for LinuxNetwork {
     type Bound = StdUdpSocket;
     type Socket = LinuxSocket;
 
+    fn name(&self) -> &'static str {
+        if self.shared.working().is_some() { "io_uring" } else { "epoll" }
+    }
+
     fn bind_relay(&self, address: SocketAddr) -> io::Result<StdUdpSocket> {
         TokioNetwork.bind_relay(address)
     }

@@ -92,6 +92,13 @@ impl TurnServer {
         self.shared.total()
     }
 
+    /// What each worker relays by, as its network [names itself](Network::name): `io_uring` or `epoll` on Linux, `portable`
+    /// elsewhere and where that was asked for. At most a second old.
+    #[must_use]
+    pub fn networks(&self) -> Vec<&'static str> {
+        self.shared.reports().map(|report| report.network).collect()
+    }
+
     /// Whether all workers do their work: each was heard of in the last ten seconds.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
@@ -193,19 +200,25 @@ struct Shared {
     owners: Owners,
     /// One for each worker.
     mailboxes: Box<[Mailbox]>,
-    counters: Box<[Published]>,
+    published: Box<[Published]>,
 }
 
-/// One worker's counters and when they were published, on cache lines of their own: nobody waits for another worker to
-/// write them.
+/// What one worker has published, on cache lines of its own: nobody waits for another worker to write it.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Published(Mutex<(Counters, Instant)>);
+struct Published(Mutex<Report>);
+
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    counters: Counters,
+    at: Instant,
+    network: &'static str,
+}
 
 impl Default for Published {
     #[expect(clippy::disallowed_methods, reason = "the shell is where clocks are read")]
     fn default() -> Self {
-        Self(Mutex::new((Counters::default(), Instant::now())))
+        Self(Mutex::new(Report { counters: Counters::default(), at: Instant::now(), network: "starting" }))
     }
 }
 
@@ -216,7 +229,7 @@ impl Shared {
             relays,
             owners: Owners::new(advertised, workers),
             mailboxes: std::iter::repeat_with(Mailbox::default).take(workers).collect(),
-            counters: std::iter::repeat_with(Published::default).take(workers).collect(),
+            published: std::iter::repeat_with(Published::default).take(workers).collect(),
         }
     }
 
@@ -224,25 +237,25 @@ impl Shared {
         self.draining.load(Ordering::Relaxed)
     }
 
-    fn publish(&self, worker: usize, counters: Counters, now: Instant) {
-        if let Some(Published(published)) = self.counters.get(worker) {
-            *published.lock().unwrap_or_else(PoisonError::into_inner) = (counters, now);
+    fn publish(&self, worker: usize, report: Report) {
+        if let Some(Published(published)) = self.published.get(worker) {
+            *published.lock().unwrap_or_else(PoisonError::into_inner) = report;
         }
     }
 
     fn total(&self) -> Counters {
-        self.published().fold(Counters::default(), |sum, (worker, _)| sum + worker)
+        self.reports().fold(Counters::default(), |sum, worker| sum + worker.counters)
     }
 
     /// Whether every worker has published since; `None` is before there was time.
     fn heard_since(&self, then: Option<Instant>) -> bool {
-        then.is_none_or(|then| self.published().all(|(_, heard)| heard >= then))
+        then.is_none_or(|then| self.reports().all(|report| report.at >= then))
     }
 
-    fn published(&self) -> impl Iterator<Item = (Counters, Instant)> {
+    fn reports(&self) -> impl Iterator<Item = Report> {
         let read =
             |Published(published): &Published| *published.lock().unwrap_or_else(PoisonError::into_inner);
-        self.counters.iter().map(read)
+        self.published.iter().map(read)
     }
 }
 

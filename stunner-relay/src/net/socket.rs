@@ -166,6 +166,11 @@ pub trait Network: 'static {
     /// A socket of one worker.
     type Socket: DatagramSocket;
 
+    /// What it calls itself where a server tells by [what it relays](super::TurnServer::networks). It may change.
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+
     /// Binds a relayed transport address: one of the server's relay addresses, and a port of its range.
     ///
     /// Ports are drawn at random, and all of them tried before it is given up; so do not take long over one.

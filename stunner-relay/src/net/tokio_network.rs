@@ -28,6 +28,10 @@ impl Network for TokioNetwork {
     type Bound = StdUdpSocket;
     type Socket = UdpSocket;
 
+    fn name(&self) -> &'static str {
+        "portable"
+    }
+
     fn bind_relay(&self, address: SocketAddr) -> io::Result<StdUdpSocket> {
         bind_relay(address, false)
     }

@@ -13,7 +13,7 @@ use slab::Slab;
 use tokio::task::AbortHandle;
 
 use super::{
-    RelayAddress, Shared,
+    RelayAddress, Report, Shared,
     batch::{Arrival, Buffer, Packet, RecvBatch},
     bell::Bell,
     company::Company,
@@ -116,6 +116,7 @@ impl<N: Network> Worker<N> {
 
     /// Starts the tasks that read the UDP listeners, the one that sends, and the one that watches the time.
     pub(super) fn start(self: &Rc<Self>) {
+        self.publish(self.network.now());
         for (index, listener) in self.listeners.iter().enumerate() {
             if let (Some(listener), Ok(index)) = (listener, u16::try_from(index)) {
                 let socket = listener.socket.clone();
@@ -357,7 +358,7 @@ impl<N: Network> Worker<N> {
             dropped_on_streams: self.late.get(),
             ..self.server.borrow().counters()
         };
-        self.shared.publish(self.index, counters, now);
+        self.shared.publish(self.index, Report { counters, at: now, network: self.network.name() });
     }
 
     fn free(&self, relay: RelayId, relayed: SocketAddr, now: Instant) {

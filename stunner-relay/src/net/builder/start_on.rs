@@ -12,7 +12,7 @@ use super::{Listener, TurnServerBuilder};
 use crate::{
     Counters, LiveRelays, RelayAddress, Server, Transport,
     net::{
-        DatagramSocket, Network, Phase, Shared, StartError, TurnServer,
+        DatagramSocket, Network, Phase, Report, Shared, StartError, TurnServer,
         ports::Ports,
         start::{Bound, BoundSocket, begin},
         worker::{Parts, SharedReservations},
@@ -89,7 +89,7 @@ impl TurnServerBuilder {
         let config = self.config(relays.clone())?;
         let shared = Arc::new(Shared::new(relays, &advertised, 1));
         let now = network.now();
-        shared.publish(0, Counters::default(), now);
+        shared.publish(0, Report { counters: Counters::default(), at: now, network: network.name() });
         let parts = Parts {
             server: Server::new(Arc::new(config), network.seed(), now),
             ports: Ports::new(self.ports, network.seed()),

@@ -1,6 +1,8 @@
 //! A container that refuses io_uring, as the seccomp profiles of Docker and containerd do.
 #![expect(unsafe_code, reason = "a thread is given a seccomp filter")]
 
+use std::num::NonZeroUsize;
+
 use super::*;
 use crate::net::testing::logged;
 
@@ -73,4 +75,20 @@ fn a_network_has_io_uring_only_where_it_is_asked_for() {
     });
 
     assert_eq!(has.join().expect("they are made"), [false, Rings::new().is_ok()]);
+}
+
+#[test]
+fn a_server_tells_what_each_of_its_workers_relays_by() {
+    let two = NonZeroUsize::new(2).expect("it is not 0");
+    let server = |change: fn(TurnServerBuilder) -> TurnServerBuilder| {
+        let builder = builder(Listener::udp("127.0.0.1:0"), V4).workers(two);
+        change(builder).start().expect("a server on loopback")
+    };
+
+    assert_eq!(server(|builder| builder.io_uring(false)).networks(), ["epoll"; 2]);
+    assert_eq!(server(TurnServerBuilder::portable).networks(), ["portable"; 2]);
+    // Made elsewhere: a ring has the calls of its thread interrupted.
+    let has = std::thread::spawn(|| LinuxNetwork::with_io_uring().shared.rings.is_some()).join();
+    let expected = if has.expect("it is tried") { "io_uring" } else { "epoll" };
+    assert_eq!(server(|builder| builder).networks(), [expected; 2]);
 }

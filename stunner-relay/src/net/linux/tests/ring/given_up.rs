@@ -41,8 +41,10 @@ async fn who_waits_for_a_ring_is_told_that_it_was_given_up_and_so_is_who_asks_ag
     };
     let fails = async { network.shared.rings.as_ref().expect("there are some").give_up() };
 
+    assert_eq!(network.name(), "io_uring");
     tokio::join!(waits, fails);
 
+    assert_eq!(network.name(), "epoll");
     assert!(network.arrived().await.is_err());
     assert!(!socket.deliver(TOKEN));
     let bound = network.bind_relay((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
