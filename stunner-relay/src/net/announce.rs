@@ -4,8 +4,10 @@ use std::{io, net::UdpSocket};
 
 use socket2::SockRef;
 
+#[cfg(target_os = "linux")]
+use super::{TokioNetwork, socket::Network};
 use super::{
-    start::{Bound, BoundSocket, Relaying},
+    start::{Bound, BoundSocket},
     tokio_network::LISTENER_BUFFER,
 };
 
@@ -23,18 +25,14 @@ pub(super) fn announce_buffers(bound: &[Bound]) {
 
 /// Logs what the workers relay by, and once why some have no io_uring though they were to.
 #[cfg(target_os = "linux")]
-pub(super) fn announce_network(workers: &[Relaying]) {
-    if workers.iter().any(|worker| matches!(worker, Relaying::Portable)) {
+pub(super) fn announce_network(networks: &[&str], refusals: &[io::Error]) {
+    if networks.contains(&TokioNetwork.name()) {
         return log_portable();
     }
-    let refusals = workers.iter().filter_map(|worker| match worker {
-        Relaying::Refused(error) => Some(error),
-        _ => None,
-    });
-    if let Some(error) = refusals.clone().next() {
-        super::linux::log_refusal(error, refusals.count());
+    if let Some(error) = refusals.first() {
+        super::linux::log_refusal(error, refusals.len());
     }
-    let io_uring = workers.iter().any(|worker| matches!(worker, Relaying::IoUring));
+    let io_uring = networks.contains(&super::linux::IO_URING);
     match super::linux::Features::find() {
         Ok(features) => features.log(io_uring),
         Err(error) => {
@@ -44,7 +42,7 @@ pub(super) fn announce_network(workers: &[Relaying]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn announce_network(_: &[Relaying]) {
+pub(super) fn announce_network(_: &[&str], _: &[io::Error]) {
     log_portable();
 }
 

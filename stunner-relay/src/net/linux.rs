@@ -76,6 +76,9 @@ pub struct LinuxSocket {
     hears_too_long: Cell<bool>,
 }
 
+/// What a network calls itself whose rings work.
+pub(super) const IO_URING: &str = "io_uring";
+
 /// Most relayed transport addresses have one or two packets waiting; a listener has those of all clients.
 const FEW: usize = 4;
 
@@ -96,11 +99,11 @@ impl LinuxNetwork {
         if everywhere && !sys::tell_destination(&socket) {
             tracing::debug!("the kernel does not tell where datagrams went to");
         }
+        prepare(&socket, self.shared.copied);
         Ok(self.socket(Watched::Polled(sys::watch(socket)?), SLOTS))
     }
 
     fn socket(&self, socket: Watched, few: usize) -> LinuxSocket {
-        self.shared.prepare(socket.get_ref());
         LinuxSocket {
             socket,
             shared: self.shared.clone(),
@@ -117,30 +120,30 @@ impl Shared {
     fn working(&self) -> Option<&Rings> {
         self.rings.as_ref().filter(|rings| rings.work())
     }
+}
 
-    /// Asks for what comes with datagrams.
-    fn prepare(&self, socket: &StdUdpSocket) {
-        if !sys::tell_dropped(socket) {
-            tracing::debug!("the kernel does not tell how many datagrams it drops");
-        }
-        if self.copied.traffic_class && !sys::tell_traffic_class(socket) {
-            tracing::debug!("the kernel does not tell DSCP and ECN");
-        }
-        if self.copied.hop_limit && !sys::tell_hop_limit(socket) {
-            tracing::debug!("the kernel does not tell hop limits");
-        }
-        sys::treat(socket, TooLong::Cut);
+/// Asks for what comes with datagrams.
+fn prepare(socket: &StdUdpSocket, copied: Copied) {
+    if !sys::tell_dropped(socket) {
+        tracing::debug!("the kernel does not tell how many datagrams it drops");
     }
+    if copied.traffic_class && !sys::tell_traffic_class(socket) {
+        tracing::debug!("the kernel does not tell DSCP and ECN");
+    }
+    if copied.hop_limit && !sys::tell_hop_limit(socket) {
+        tracing::debug!("the kernel does not tell hop limits");
+    }
+    sys::treat(socket, TooLong::Cut);
+}
 
-    /// And for what comes with those of peers.
-    fn prepare_relay(&self, socket: &StdUdpSocket) {
-        // A video's burst comes from one peer, so that it pays here too.
-        sys::join(socket);
-        if !sys::tell_errors(socket) {
-            tracing::debug!("the kernel does not tell of ICMP errors");
-        }
-        self.prepare(socket);
+/// And for what comes with those of peers.
+fn prepare_relay(socket: &StdUdpSocket, copied: Copied) {
+    // A video's burst comes from one peer, so that it pays here too.
+    sys::join(socket);
+    if !sys::tell_errors(socket) {
+        tracing::debug!("the kernel does not tell of ICMP errors");
     }
+    prepare(socket, copied);
 }
 
 impl Network for LinuxNetwork {
@@ -148,7 +151,7 @@ impl Network for LinuxNetwork {
     type Socket = LinuxSocket;
 
     fn name(&self) -> &'static str {
-        if self.shared.working().is_some() { "io_uring" } else { "epoll" }
+        if self.shared.working().is_some() { IO_URING } else { "epoll" }
     }
 
     fn bind_relay(&self, address: SocketAddr) -> io::Result<StdUdpSocket> {
@@ -156,7 +159,7 @@ impl Network for LinuxNetwork {
     }
 
     fn attach(&self, bound: StdUdpSocket) -> io::Result<LinuxSocket> {
-        self.shared.prepare_relay(&bound);
+        prepare_relay(&bound, self.shared.copied);
         let watched = match self.shared.working() {
             Some(_) => Watched::Delivered(Delivered {
                 polled: OnceCell::new(),
@@ -252,7 +255,7 @@ impl LinuxSocket {
 
     /// What comes for the first socket may come to the second one: ICMP errors, too.
     fn prepare_second(&self, second: &StdUdpSocket) {
-        self.shared.prepare_relay(second);
+        prepare_relay(second, self.shared.copied);
         if self.hears_too_long.get() {
             sys::treat(second, TooLong::CutAndTold);
         }

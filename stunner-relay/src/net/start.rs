@@ -82,21 +82,8 @@ pub(super) struct Seed {
     pub(super) portable: bool,
     pub(super) copied: Copied,
     pub(super) io_uring: bool,
-    /// Who waits for the worker to be there.
-    pub(super) started: mpsc::Sender<io::Result<Relaying>>,
-}
-
-/// What a worker relays by.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have the first only"))]
-pub(super) enum Relaying {
-    /// The sockets of every system.
-    Portable,
-    /// Linux's.
-    Epoll,
-    /// The same, though it was to be io_uring: it was refused.
-    Refused(io::Error),
-    /// Linux's, with io_uring.
-    IoUring,
+    /// Who waits for the worker to be there, and is told why it has no io_uring where that was refused.
+    pub(super) started: mpsc::Sender<io::Result<Option<io::Error>>>,
 }
 
 /// A network that makes sockets of listeners, too.
@@ -136,27 +123,25 @@ impl Seed {
         });
     }
 
+    /// Returns why there is no io_uring, where it was refused.
     #[cfg(target_os = "linux")]
-    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<Relaying> {
+    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<Option<io::Error>> {
         use super::LinuxNetwork;
 
         if self.portable {
-            return self.start(TokioNetwork, phases).map(|()| Relaying::Portable);
+            return self.start(TokioNetwork, phases).map(|()| None);
         }
-        let (network, relaying) = if self.io_uring {
-            match LinuxNetwork::try_io_uring(self.copied) {
-                (network, None) => (network, Relaying::IoUring),
-                (network, Some(error)) => (network, Relaying::Refused(error)),
-            }
+        let (network, refusal) = if self.io_uring {
+            LinuxNetwork::try_io_uring(self.copied)
         } else {
-            (LinuxNetwork::without_io_uring(self.copied), Relaying::Epoll)
+            (LinuxNetwork::without_io_uring(self.copied), None)
         };
-        self.start(network, phases).map(|()| relaying)
+        self.start(network, phases).map(|()| refusal)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<Relaying> {
-        self.start(TokioNetwork, phases).map(|()| Relaying::Portable)
+    fn start_on_best(self, phases: watch::Receiver<Phase>) -> io::Result<Option<io::Error>> {
+        self.start(TokioNetwork, phases).map(|()| None)
     }
 
     fn start<N: Listening>(self, network: N, phases: watch::Receiver<Phase>) -> io::Result<()> {

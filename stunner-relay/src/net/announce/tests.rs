@@ -67,9 +67,11 @@ fn workers_that_are_refused_io_uring_are_counted_in_one_line_that_says_what_to_d
         (libc::ENOSYS, "Linux 6.1"),
         (libc::EMFILE, "epoll is used"),
     ] {
-        let refused = || Relaying::Refused(std::io::Error::from_raw_os_error(number));
+        let refused = || io::Error::from_raw_os_error(number);
 
-        let lines = logged("io_uring", || announce_network(&[Relaying::IoUring, refused(), refused()]));
+        let lines = logged("io_uring", || {
+            announce_network(&[crate::net::linux::IO_URING, "epoll", "epoll"], &[refused(), refused()]);
+        });
 
         let [why, network] = &lines[..] else { panic!("{lines:?}") };
         assert!(why.contains("workers=2") && why.contains(remedy), "{why}");

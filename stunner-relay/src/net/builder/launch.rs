@@ -70,9 +70,9 @@ impl TurnServerBuilder {
         }
         drop(started);
         let ended = |_| Err(io::Error::other("a worker has ended"));
-        let relaying = (0..workers).map(|_| starts.recv().unwrap_or_else(ended));
-        let relaying = relaying.collect::<io::Result<Vec<_>>>().map_err(StartError::Worker)?;
-        announce_network(&relaying);
+        let refusals = (0..workers).map(|_| starts.recv().unwrap_or_else(ended));
+        let refusals = refusals.filter_map(Result::transpose).collect::<io::Result<Vec<_>>>();
+        announce_network(&server.networks(), &refusals.map_err(StartError::Worker)?);
         Ok(server)
     }
 

@@ -7,7 +7,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     io,
-    net::{Ipv4Addr, UdpSocket},
+    net::Ipv4Addr,
     os::fd::{AsRawFd, RawFd},
     ptr,
 };
@@ -39,7 +39,6 @@ mod trial;
 mod written;
 
 pub(super) use direct::Direct;
-use epoll::Epoll;
 use receive::ReceiveRing;
 use send::{Outgoing, SendRing};
 
@@ -56,9 +55,6 @@ pub(super) struct Rings {
     /// It was said that there is something wrong with its files.
     complained: Cell<bool>,
 }
-
-/// How many milliseconds waking up may take.
-const WAKE: i32 = 50;
 
 /// A socket that the rings know.
 #[derive(Clone, Copy, Debug)]
@@ -92,36 +88,6 @@ impl Rings {
         rings.try_burst(&socket()?)?;
         rings.try_files(socket()?)?;
         Ok(rings)
-    }
-
-    /// Sends a datagram by the one, is woken by it, and receives it by the other; and does it again. It does not take long,
-    /// whatever happens.
-    fn try_out(&self) -> io::Result<()> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.set_nonblocking(true)?;
-        let (fd, to) = (socket.as_raw_fd(), socket.local_addr()?);
-        let registered = self.register(fd, 0);
-        let epoll = Epoll::watch(self.receive.borrow().as_raw_fd())?;
-        let datagram = Outgoing { fd, file: registered.file, data: b"datagram", to: Some(to) };
-        for _ in 0..2 {
-            // Some kernels wake who begins to wait, and when results are taken in, but not when something comes.
-            epoll.wakes(0)?;
-            if let Some(ring) = &mut *self.send.borrow_mut()
-                && let Some(&(_, error)) = ring.send(&[datagram])?.first()
-            {
-                return Err(io::Error::from_raw_os_error(error));
-            }
-            if !epoll.wakes(WAKE)? {
-                return Err(io::Error::other("an epoll is not woken by what comes"));
-            }
-            let mut batch = RecvBatch::default();
-            self.receive(&mut batch, &mut Vec::new());
-            if !batch.packets().any(|packet| packet.data == b"datagram" && packet.from == to) {
-                return Err(io::Error::other("a datagram did not come back"));
-            }
-        }
-        self.forget(registered);
-        Ok(())
     }
 
     /// Lets the rings know a socket; what comes to it is told as `token`'s.

@@ -30,8 +30,6 @@ pub(super) enum State {
     Asked,
     /// It waits to be asked again.
     Hungry,
-    /// The kernel has ended it, and is not asked again.
-    Over,
 }
 
 /// Why the kernel has ended a delivery.
@@ -81,9 +79,8 @@ impl Delivery {
     pub(super) const fn ended(&mut self, result: i32) -> End {
         let end = End::of(result);
         self.failures = if matches!(end, End::Passing) { self.failures.saturating_add(1) } else { 0 };
-        let end = if self.failures > MAX_FAILURES { End::Never(-result) } else { end };
-        self.state = if matches!(end, End::Never(_)) { State::Over } else { State::Hungry };
-        end
+        self.state = State::Hungry;
+        if self.failures > MAX_FAILURES { End::Never(-result) } else { end }
     }
 }
 
@@ -108,7 +105,7 @@ mod tests {
         for error in [libc::EBADF, libc::EFAULT, libc::EINVAL, libc::ENOTSOCK, libc::EIO] {
             let mut delivery = Delivery::new(0, 0);
 
-            assert_eq!((delivery.ended(-error), delivery.state), (End::Never(error), State::Over));
+            assert_eq!(delivery.ended(-error), End::Never(error));
         }
     }
 
@@ -121,6 +118,5 @@ mod tests {
         assert_eq!(delivery.ended(0), End::Packet);
         assert!(fail(&mut delivery));
         assert_eq!(delivery.ended(-libc::ENOMEM), End::Never(libc::ENOMEM));
-        assert_eq!(delivery.state, State::Over);
     }
 }

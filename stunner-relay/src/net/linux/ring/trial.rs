@@ -1,9 +1,14 @@
 //! What some kernels accept and do not do, or do late: seen before anybody relies on it.
 
-use std::{io, net::UdpSocket, os::fd::AsRawFd, thread};
+use std::{
+    io,
+    net::{Ipv4Addr, UdpSocket},
+    os::fd::AsRawFd,
+    thread,
+};
 
-use super::{Rings, buffers::COUNT};
-use crate::net::{batch::RecvBatch, linux::sys};
+use super::{Outgoing, Rings, buffers::COUNT, epoll::Epoll};
+use crate::net::{batch::RecvBatch, linux::prepare_relay, marks::Copied};
 
 /// Twice as many datagrams as there are buffers. A kernel that is asked again, when it had none left, finds more than the 32
 /// that it takes before others have their turn; some never come back to the rest, nor to what comes later.
@@ -12,19 +17,48 @@ const BURST: usize = 2 * COUNT as usize;
 /// So often it is looked for datagrams, which another thread of the kernel may have.
 const LOOKS: usize = 1_000;
 
+/// How many milliseconds waking up may take.
+const WAKE: i32 = 50;
+
 impl Rings {
+    /// Sends a datagram by the one, is woken by it, and receives it by the other; and does it again. It does not take long,
+    /// whatever happens.
+    pub(super) fn try_out(&self) -> io::Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_nonblocking(true)?;
+        let (fd, to) = (socket.as_raw_fd(), socket.local_addr()?);
+        let registered = self.register(fd, 0);
+        let epoll = Epoll::watch(self.receive.borrow().as_raw_fd())?;
+        let datagram = Outgoing { fd, file: registered.file, data: b"datagram", to: Some(to) };
+        for _ in 0..2 {
+            // Some kernels wake who begins to wait, and when results are taken in, but not when something comes.
+            epoll.wakes(0)?;
+            if let Some(ring) = &mut *self.send.borrow_mut()
+                && let Some(&(_, error)) = ring.send(&[datagram])?.first()
+            {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            if !epoll.wakes(WAKE)? {
+                return Err(io::Error::other("an epoll is not woken by what comes"));
+            }
+            let mut batch = RecvBatch::default();
+            self.receive(&mut batch, &mut Vec::new());
+            if !batch.packets().any(|packet| packet.data == b"datagram" && packet.from == to) {
+                return Err(io::Error::other("a datagram did not come back"));
+            }
+        }
+        self.forget(registered);
+        Ok(())
+    }
+
     /// Receives a burst for which there are not enough buffers.
     ///
     /// # Errors
     /// Some of it is not received.
     pub(super) fn try_burst(&self, socket: &UdpSocket) -> io::Result<()> {
         let to = socket.local_addr()?;
-        // As relayed transport addresses are: with all that a kernel may tell of a datagram.
-        let asks: [fn(&UdpSocket) -> bool; 5] =
-            [sys::join, sys::tell_errors, sys::tell_dropped, sys::tell_traffic_class, sys::tell_hop_limit];
-        for ask in asks {
-            ask(socket);
-        }
+        // As relayed transport addresses are, with all that a kernel may tell of a datagram.
+        prepare_relay(socket, Copied { traffic_class: true, hop_limit: true });
         let registered = self.register(socket.as_raw_fd(), 0);
         for _ in 0..BURST {
             socket.send_to(b"datagram", to)?;
@@ -62,8 +96,6 @@ impl Rings {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use socket2::SockRef;
 
     use super::*;

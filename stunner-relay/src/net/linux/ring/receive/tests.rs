@@ -184,7 +184,7 @@ fn what_cannot_be_received_from_has_the_ring_given_up_so_that_nobody_is_deaf() {
 }
 
 #[test]
-fn under_overload_nobody_is_served_again_before_all_others_were() {
+fn under_overload_all_are_served_and_about_alike() {
     const BUSY: usize = 200;
     let Some(mut ring) = ring() else { return };
     let sockets = sockets(BUSY);
