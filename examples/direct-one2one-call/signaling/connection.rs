@@ -124,6 +124,12 @@ impl Outgoing {
             tokio::select! {
                 reply = inbox.recv() => return reply,
                 () = changed(roster, *next_roster) => {
+                    // What was said before the list changed is said first: a page learns that it is registered, then
+                    // who else is.
+                    if let Ok(reply) = inbox.try_recv() {
+                        roster.mark_changed();
+                        return Some(reply);
+                    }
                     *next_roster = Instant::now() + ROSTER;
                     if signaling.registry().is_extended(connection.id) {
                         return Some(Reply::Users(roster.borrow_and_update().clone()));

@@ -1,6 +1,6 @@
 //! Signaling over real WebSockets, by clients that know nothing of the server's types.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
+    time::timeout,
 };
 use tokio_rustls::{
     TlsConnector,
@@ -27,6 +28,9 @@ use crate::{
 
 mod events;
 mod extended;
+
+/// How long a client waits for a frame.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a port of its own, without TURN.
 struct Server {
@@ -131,15 +135,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.send(message).await.expect("it is sent");
     }
 
-    /// The next thing that is not a ping.
+    /// The next thing that is not a ping. One must come: a test that waits for ever says nothing.
     async fn frame(&mut self) -> Option<Message> {
-        loop {
-            match self.0.next().await? {
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                Ok(frame) => return Some(frame),
-                Err(_) => return None,
+        let frame = async {
+            loop {
+                match self.0.next().await? {
+                    Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                    Ok(frame) => return Some(frame),
+                    Err(_) => return None,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, frame).await.expect("a frame in time")
     }
 
     async fn next(&mut self) -> Value {

@@ -1,13 +1,22 @@
 //! What the page can do that the tutorial's cannot: come back, restart ICE, and see who is there.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use stunner_relay::{SystemClock, TimeSource};
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
 
-use super::{Client, Server, accept, candidate, settings_with};
-use crate::signaling::{
-    message::{Reply, Request},
-    registry::Registry,
+use super::{Client, Server, accept, candidate, settings, settings_with};
+use crate::{
+    ice::Ice,
+    signaling::{
+        Signaling,
+        message::{Reply, Request},
+        registry::Registry,
+    },
 };
 
 impl Server {
@@ -209,6 +218,23 @@ async fn the_list_names_who_is_there_and_who_is_busy() {
     let busy = |name: &str| json!({ "name": name, "busy": true });
     let all = json!([busy("alice"), busy("bob"), { "name": "carol", "busy": false }]);
     while carol.heard("users").await["users"] != all {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_learns_that_it_is_registered_before_who_is_there() {
+    let settings = settings("http://127.0.0.1:0/", &std::env::temp_dir());
+    let ice = Ice::new(&settings, None).expect("a public address");
+    let signaling = Signaling::new(ice, true, watch::channel(false).1);
+    for n in 0..64 {
+        let (connection, mut outgoing) = signaling.connect(None).await.expect("room");
+        tokio::time::advance(Duration::from_millis(2)).await;
+
+        let register = json!({ "id": "register", "name": n.to_string(), "extended": true }).to_string();
+        connection.take(register.as_bytes()).expect("not too fast");
+
+        assert!(matches!(outgoing.next().await, Some(Reply::RegisterResponse { .. })), "{n}");
+        assert!(matches!(outgoing.next().await, Some(Reply::Users(_))), "{n}");
+    }
 }
 
 #[tokio::test]
