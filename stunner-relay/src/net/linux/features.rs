@@ -65,9 +65,11 @@ pub(in crate::net) fn log_refusal(error: &io::Error, workers: usize) {
             "sysctl kernel.io_uring_disabled, or the container's seccomp profile, refuses it"
         }
         Some(libc::ENOMEM) => "raise the limit of locked memory, `ulimit -l`, by 64 KiB for each worker",
-        Some(libc::ENOSYS | libc::EINVAL) => {
-            "this kernel lacks part of it; Linux 6.1 and most later ones have it"
+        // Podman's profiles give this number, too.
+        Some(libc::ENOSYS) => {
+            "this kernel lacks it, and Linux 6.1 and most later ones have it; or the container's seccomp profile says so"
         }
+        Some(libc::EINVAL) => "this kernel lacks part of it; Linux 6.1 and most later ones have it",
         _ => "epoll is used",
     };
     tracing::info!(%error, workers, "io_uring is not to be had: {remedy}");
