@@ -23,6 +23,8 @@ impl<N: Network> Worker<N> {
         now: Instant,
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
+        // What has ended is freed before another allocation has its place.
+        self.publish(now);
         let mut sockets = [None, None];
         let relayed = self.bind(&request, now, &mut sockets);
         let accepted = self.server.borrow_mut().accept(request, relayed, now, reply);
