@@ -17,6 +17,7 @@ use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
     sync::Notify,
+    task::yield_now,
     time::{Instant, sleep},
 };
 
@@ -165,12 +166,26 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
         let now = worker.network.now();
         match take(worker, connection, &mut begun, client, now) {
             Ok(None) => return Ok(()),
-            Ok(Some(0)) => {}
-            Ok(Some(_)) => last = Instant::from_std(now),
+            Ok(Some(taken)) => {
+                if taken.frames > 0 {
+                    last = Instant::from_std(now);
+                }
+                if taken.more {
+                    // A stream that always has something would keep others from their turn.
+                    yield_now().await;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What was read.
+struct Taken {
+    frames: usize,
+    /// There may be more to read.
+    more: bool,
 }
 
 /// Reads into a buffer of the worker's, and hands every complete frame to the engine; returns how many these were, or nothing
@@ -181,24 +196,30 @@ fn take<N: Network>(
     begun: &mut Vec<u8>,
     client: Client,
     now: std::time::Instant,
-) -> io::Result<Option<usize>> {
+) -> io::Result<Option<Taken>> {
     let mut batch = worker.batch.borrow_mut();
     worker.make_room(&mut batch);
-    let Some((buffer, bytes)) = batch.fill(begun, |room| connection.read(room))? else { return Ok(None) };
-    let (mut rest, mut taken) = (bytes, 0);
+    let mut more = false;
+    let filled = batch.fill(begun, |room| {
+        let len = connection.read(room)?;
+        more = len == room.len();
+        Ok(len)
+    });
+    let Some((buffer, bytes)) = filled? else { return Ok(None) };
+    let (mut rest, mut frames) = (bytes, 0);
     let result = loop {
         let len = match frame_len(rest) {
             Ok(len) => len,
             Err(error) => break Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         };
         let Some((frame, behind)) = len.and_then(|len| rest.split_at_checked(len)) else {
-            break Ok(Some(taken));
+            break Ok(Some(Taken { frames, more }));
         };
         // A stream has no marks that would be one frame's.
         worker.handle_client(frame, client, Marks::default(), now, buffer);
-        (rest, taken) = (behind, taken + 1);
+        (rest, frames) = (behind, frames + 1);
     };
-    if taken == 0 {
+    if frames == 0 {
         begun.extend_from_slice(&bytes[begun.len()..]);
     } else {
         begun.clear();

@@ -13,15 +13,21 @@ use stunner_proto::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::UdpSocket,
-    task::{LocalSet, yield_now},
+    net::{TcpSocket, UdpSocket},
+    task::LocalSet,
     time::sleep,
 };
 
 use super::*;
 use crate::{
     Config, LiveRelays, RelayAddress, RelayOnly, Server, StaticUser,
-    net::{Shared, TokioNetwork, ports::Ports, testing::request, worker::Parts},
+    net::{
+        Shared, TokioNetwork,
+        batch::{FRONT, SLOT},
+        ports::Ports,
+        testing::request,
+        worker::Parts,
+    },
 };
 
 /// A worker that has nobody yet.
@@ -158,6 +164,34 @@ async fn str_18_who_sends_byte_by_byte_has_the_same_minute() {
 
             let time = start.elapsed();
             assert!(about(time, IDLE), "{time:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn between_many_frames_of_one_stream_others_have_their_turn() {
+    LocalSet::new()
+        .run_until(async {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_recv_buffer_size(1 << 19).expect("a size");
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+            let worker = worker();
+            let mut stream = connect(worker.clone(), socket.listen(1).expect("a listener")).await;
+            let binding = request(Method::BINDING, None, |message| message);
+            ask(&mut stream, &binding).await;
+            let answered = || worker.server.borrow().counters().successes;
+            let before = answered();
+
+            // Three times what is read at once, less a frame.
+            let many = 3 * (FRONT + SLOT) / binding.len() - 1;
+            stream.write_all(&binding.repeat(many)).await.expect("it is sent");
+            let mut seen = vec![answered() - before];
+            while seen.last().is_some_and(|&last| last < many as u64) {
+                yield_now().await;
+                seen.push(answered() - before);
+            }
+
+            assert!(seen.iter().any(|&seen| seen > 0 && seen < many as u64), "{seen:?}");
         })
         .await;
 }
