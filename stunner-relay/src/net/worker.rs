@@ -9,7 +9,7 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 
 use super::{
     RelayAddress, Report, Shared,
@@ -141,10 +141,18 @@ impl<N: Network> Worker<N> {
         loop {
             tick.tick().await;
             let now = self.network.now();
-            self.server.borrow_mut().handle_timeout(now);
             self.reservations().expire(now);
-            self.publish(now);
+            while self.expire(now) {
+                yield_now().await;
+            }
         }
+    }
+
+    /// Ends some of what has expired, and says whether there is more.
+    fn expire(&self, now: Instant) -> bool {
+        self.server.borrow_mut().handle_timeout(now);
+        self.publish(now);
+        self.server.borrow().poll_timeout().is_some_and(|next| next <= now)
     }
 
     /// Takes in one packet of a client, which is part of a buffer, and carries out what the engine says. What is to be
