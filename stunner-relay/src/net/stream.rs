@@ -145,21 +145,17 @@ async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: 
 async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, client: Client) -> io::Result<()> {
     // A frame whose end has not come.
     let mut begun = Vec::new();
-    // The timer is set anew when it has run out, and not for every frame: that is what `last` is for.
+    let mut patience = Patience::new();
+    // The timer is set anew when it has run out, and not for every frame.
     let mut timer = pin!(sleep(IDLE));
-    let mut last = Instant::now();
     loop {
         tokio::select! {
+            // What has come is looked at before it is said that nothing has.
+            biased;
             readable = connection.stream.readable() => readable?,
             () = &mut timer => {
-                let idle = last.elapsed() >= IDLE;
-                if idle && (!begun.is_empty() || !worker.has_allocation(&client.tuple)) {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                if idle {
-                    last = Instant::now();
-                }
-                timer.as_mut().reset(last + IDLE);
+                let end = patience.end(worker.has_allocation(&client.tuple));
+                timer.as_mut().reset(end.ok_or(io::ErrorKind::TimedOut)?);
                 continue;
             }
         }
@@ -167,9 +163,7 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
         match take(worker, connection, &mut begun, client, now) {
             Ok(None) => return Ok(()),
             Ok(Some(taken)) => {
-                if taken.frames > 0 {
-                    last = Instant::from_std(now);
-                }
+                patience.heard(taken.frames, !begun.is_empty(), Instant::from_std(now));
                 if taken.more {
                     // A stream that always has something would keep others from their turn.
                     yield_now().await;
@@ -178,6 +172,37 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// How long a client is waited for: from its last frame on, or from when it began one.
+struct Patience {
+    last: Instant,
+    begun: Option<Instant>,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { last: Instant::now(), begun: None }
+    }
+
+    /// So many frames came to their end, and perhaps another one has begun.
+    fn heard(&mut self, frames: usize, begun: bool, now: Instant) {
+        if frames > 0 {
+            (self.last, self.begun) = (now, None);
+        }
+        self.begun = begun.then(|| self.begun.unwrap_or(now));
+    }
+
+    /// When to look again; `None` when it has been waited for long enough.
+    fn end(&self, has_allocation: bool) -> Option<Instant> {
+        let now = Instant::now();
+        let since = match self.begun {
+            Some(begun) if has_allocation => begun,
+            None if has_allocation => now,
+            _ => self.last,
+        };
+        Some(since + IDLE).filter(|&end| end > now)
     }
 }
 

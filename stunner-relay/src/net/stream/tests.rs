@@ -168,6 +168,30 @@ async fn str_18_who_sends_byte_by_byte_has_the_same_minute() {
         .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn str_18_a_frame_that_begins_after_a_silence_has_a_minute_to_come_to_its_end() {
+    LocalSet::new()
+        .run_until(async {
+            let mut stream = connected().await;
+            // The kernel knows nothing of virtual time, and would keep the second half back.
+            stream.set_nodelay(true).expect("it is a stream");
+            allocate(&mut stream).await;
+            let binding = request(Method::BINDING, None, |message| message);
+            let (first, second) = binding.split_at(10);
+
+            sleep(Duration::from_secs(50)).await;
+            stream.write_all(first).await.expect("it is sent");
+            sleep(Duration::from_secs(50)).await;
+
+            let bound = ask(&mut stream, second).await;
+            assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
+            stream.write_all(first).await.expect("it is sent");
+            let time = closed_after(stream).await;
+            assert!(about(time, IDLE), "{time:?}");
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn between_many_frames_of_one_stream_others_have_their_turn() {
     LocalSet::new()
