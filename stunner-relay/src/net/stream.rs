@@ -29,6 +29,9 @@ mod backlog;
 /// How much memory what waits for a client that reads slowly may take; the oldest frames beyond it are dropped.
 const MAX_BACKLOG: usize = 256 << 10;
 
+/// The same of a client without an allocation, and of the frame that it has begun: whoever connects may take so much.
+const MAX_STRANGER: usize = 8 << 10;
+
 /// How long a connection may be without an allocation, or with half a frame.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -46,7 +49,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Writes frames, or lets them wait, and then drops the oldest of those where too much waits. A frame is never cut.
     /// Returns how many were dropped.
-    pub(super) fn send(&self, frames: &[[IoSlice<'_>; 3]]) -> usize {
+    pub(super) fn send(&self, frames: &[[IoSlice<'_>; 3]], is_stranger: impl Fn() -> bool) -> usize {
         let mut backlog = self.backlog.borrow_mut();
         let mut written = 0;
         if backlog.is_empty() {
@@ -58,7 +61,8 @@ impl Connection {
         for frame in frames {
             let len: usize = frame.iter().map(|part| part.len()).sum();
             if written < len {
-                dropped += backlog.push(frame, written, MAX_BACKLOG);
+                let most = if is_stranger() { MAX_STRANGER } else { MAX_BACKLOG };
+                dropped += backlog.push(frame, written, most);
             }
             written = written.saturating_sub(len);
         }
@@ -117,7 +121,12 @@ pub(super) async fn accept<N: Network>(worker: Rc<Worker<N>>, listener: Listener
 async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: TcpStream) {
     let (Ok(client), Ok(server)) = (stream.peer_addr(), stream.local_addr()) else { return };
     if worker.connections.borrow().len() >= MAX_CONNECTIONS {
-        tracing::warn!(%client, "too many connections: closed");
+        let error = io::Error::other("there are too many connections");
+        worker.complaints.log(
+            format_args!("a connection of {client} was closed"),
+            &error,
+            worker.network.now(),
+        );
         return;
     }
     // Media suffers from delay more than from small segments.
@@ -164,6 +173,12 @@ async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, clien
             Ok(None) => return Ok(()),
             Ok(Some(taken)) => {
                 patience.heard(taken.frames, !begun.is_empty(), Instant::from_std(now));
+                if begun.len() > MAX_STRANGER && !worker.has_allocation(&client.tuple) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a long frame without an allocation",
+                    ));
+                }
                 if taken.more {
                     // A stream that always has something would keep others from their turn.
                     yield_now().await;

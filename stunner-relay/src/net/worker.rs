@@ -55,7 +55,7 @@ pub(super) struct Worker<N: Network> {
     /// How many packets between workers had no room in a mailbox, or came too late.
     lost: Cell<u64>,
     /// How many frames were dropped because a client on a stream reads too slowly.
-    late: Cell<u64>,
+    pub(super) late: Cell<u64>,
     pub(super) index: usize,
 }
 

@@ -221,6 +221,58 @@ async fn between_many_frames_of_one_stream_others_have_their_turn() {
 }
 
 #[tokio::test]
+async fn str_18_a_long_frame_is_waited_for_where_there_is_an_allocation_and_nowhere_else() {
+    LocalSet::new()
+        .run_until(async {
+            let half = [&b"\x40\x00\xFF\xFF"[..], &[0; MAX_STRANGER]].concat();
+            let [mut stranger, mut client] = [connected().await, connected().await];
+            allocate(&mut client).await;
+
+            stranger.write_all(&half).await.expect("it is sent");
+            client.write_all(&half).await.expect("it is sent");
+
+            assert_eq!(stranger.read(&mut [0; 16]).await.unwrap_or(0), 0);
+            let rest = 4 + (1 << 16) - half.len();
+            client.write_all(&vec![0; rest]).await.expect("it is sent");
+            let bound = ask(&mut client, &request(Method::BINDING, None, |message| message)).await;
+            assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
+        })
+        .await;
+}
+
+/// How much waits for a client that asks and does not read, when the worker has done what it can.
+async fn waits(worker: &Rc<Worker<TokioNetwork>>, stream: &mut TcpStream) -> usize {
+    let binding = request(Method::BINDING, None, |message| message);
+    let late = || worker.late.get();
+    let before = late();
+    while late() == before {
+        stream.write_all(&binding.repeat(1_000)).await.expect("it is sent");
+        yield_now().await;
+    }
+    worker.connections.borrow()[0].backlog.borrow().memory()
+}
+
+#[tokio::test]
+async fn little_waits_for_a_client_without_an_allocation_that_does_not_read() {
+    LocalSet::new()
+        .run_until(async {
+            for (has_allocation, most) in [(false, MAX_STRANGER), (true, MAX_BACKLOG)] {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+                let worker = worker();
+                let mut stream = connect(worker.clone(), listener).await;
+                if has_allocation {
+                    allocate(&mut stream).await;
+                }
+
+                let waits = waits(&worker, &mut stream).await;
+
+                assert!((most / 2..=most).contains(&waits), "{waits}, {has_allocation}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn what_comes_for_who_is_gone_does_not_go_to_who_has_the_place_of_that_connection() {
     LocalSet::new()
         .run_until(async {
