@@ -23,6 +23,8 @@ impl<N: Network> Worker<N> {
         now: Instant,
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
+        // What has ended is freed before another allocation has its place.
+        self.publish(now);
         let mut sockets = [None, None];
         let relayed = self.bind(&request, now, &mut sockets);
         let accepted = self.server.borrow_mut().accept(request, relayed, now, reply);
@@ -79,17 +81,17 @@ impl<N: Network> Worker<N> {
             return Err(Refusal::InsufficientCapacity);
         }
         let address = self.addresses.iter().find(|address| AddressFamily::of(address.bind) == family);
-        let ip = address.ok_or(Refusal::AddressFamilyNotSupported)?.bind;
+        let on = *address.ok_or(Refusal::AddressFamilyNotSupported)?;
         let mut ports = self.ports.borrow_mut();
         let bound = match request.wants().port {
-            PortWish::EvenAndNext(token) => ports.bind_pair(&self.network, ip).map(|(even, next)| {
+            PortWish::EvenAndNext(token) => ports.bind_pair(&self.network, on).map(|(even, next)| {
                 self.reservations().keep(token, request.user(), next, now);
                 even
             }),
-            wish => ports.bind(&self.network, ip, wish == PortWish::Even),
+            wish => ports.bind(&self.network, on, wish == PortWish::Even),
         };
         bound.map_err(|error| {
-            self.complaints.log(format_args!("no relayed port could be bound on {ip}"), &error, now);
+            self.complaints.log(format_args!("no relayed port could be bound on {}", on.bind), &error, now);
             Refusal::InsufficientCapacity
         })
     }

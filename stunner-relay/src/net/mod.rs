@@ -33,6 +33,7 @@ mod marks;
 mod outbox;
 mod owners;
 mod ports;
+mod receive;
 mod send;
 mod socket;
 mod start;

@@ -147,7 +147,10 @@ impl Outbox {
             }
         }
         self.to_clients.clear();
-        for run in self.to_streams.chunk_by(|a, b| a.client.link == b.client.link) {
+        // A link may be somebody else's by now: who has moved and not come yet has none.
+        let is_same =
+            |a: &ToStream, b: &ToStream| (a.client.link, a.client.tuple) == (b.client.link, b.client.tuple);
+        for run in self.to_streams.chunk_by(is_same) {
             for part in run.chunks(MAX_SENT) {
                 let mut frames = ArrayVec::<_, MAX_SENT>::new();
                 frames.extend(part.iter().map(|entry| entry.framed.parts(buffers, &self.responses)));
@@ -224,5 +227,39 @@ impl ToPeer {
     fn datagram<'a>(&self, buffers: &'a (impl Buffers + ?Sized)) -> Datagram<'a> {
         let parts = [buffers.part(&self.data), &[], &[]].map(IoSlice::new);
         Datagram { to: self.to, from: None, marks: self.marks, parts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FiveTuple, ListenerId, Transport};
+
+    fn client(port: u16, link: u32) -> Client {
+        let tuple = FiveTuple {
+            client: ([198, 51, 100, 1], port).into(),
+            server: ([192, 0, 2, 1], 3478).into(),
+            transport: Transport::Tcp,
+        };
+        Client { tuple, listener: ListenerId(0), link }
+    }
+
+    #[test]
+    fn what_is_for_a_client_whose_link_is_anothers_by_now_is_not_among_what_is_for_that_one() {
+        let mut outbox = Outbox::default();
+        // The first has gone, and its allocation waits for it; the second has the place of its connection.
+        let all =
+            [(client(0, 7), "gone"), (client(2, 7), "there"), (client(2, 7), "too"), (client(0, 7), "gone")];
+        for (client, data) in &all {
+            outbox.push_response(client, None, data.as_bytes());
+        }
+
+        let mut runs = Vec::new();
+        let to_stream =
+            |client: &Client, frames: &[[IoSlice<'_>; 3]]| runs.push((client.tuple, frames.len()));
+        outbox.flush(&[][..], |_, _| {}, |_, _| {}, to_stream, |_| {});
+
+        let [gone, there] = [0, 2].map(|port| client(port, 7).tuple);
+        assert_eq!(runs, [(gone, 1), (there, 2), (gone, 1)]);
     }
 }

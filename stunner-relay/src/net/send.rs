@@ -225,7 +225,8 @@ impl<N: Network> Worker<N> {
         let connections = self.connections.borrow();
         let found = connections.get(client.link as usize).filter(|found| found.tuple == client.tuple);
         if let Some(connection) = found {
-            self.count_late(connection.send(frames));
+            let is_stranger = || !self.has_allocation(&client.tuple);
+            self.count_late(connection.send(frames, is_stranger));
         }
     }
 

@@ -112,7 +112,8 @@ pub trait DatagramSocket: 'static {
     }
 
     /// An ICMP error that came back for a datagram of this socket, and to whom that was sent; `None` when there is none
-    /// left, or the operating system tells of none. It is called until then, and of relayed transport addresses only.
+    /// left, or the operating system tells of none. It is called until then, at some time after [`ready`](Self::ready) has said
+    /// that there is one; what a listener has to tell is nobody's.
     ///
     /// # Errors
     /// What the operating system says; those that are left may wait for the next time.

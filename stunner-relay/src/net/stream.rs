@@ -17,6 +17,7 @@ use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
     sync::Notify,
+    task::yield_now,
     time::{Instant, sleep},
 };
 
@@ -27,6 +28,9 @@ mod backlog;
 
 /// How much memory what waits for a client that reads slowly may take; the oldest frames beyond it are dropped.
 const MAX_BACKLOG: usize = 256 << 10;
+
+/// The same of a client without an allocation, and of the frame that it has begun: whoever connects may take so much.
+const MAX_STRANGER: usize = 8 << 10;
 
 /// How long a connection may be without an allocation, or with half a frame.
 const IDLE: Duration = Duration::from_secs(60);
@@ -45,7 +49,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Writes frames, or lets them wait, and then drops the oldest of those where too much waits. A frame is never cut.
     /// Returns how many were dropped.
-    pub(super) fn send(&self, frames: &[[IoSlice<'_>; 3]]) -> usize {
+    pub(super) fn send(&self, frames: &[[IoSlice<'_>; 3]], is_stranger: impl Fn() -> bool) -> usize {
         let mut backlog = self.backlog.borrow_mut();
         let mut written = 0;
         if backlog.is_empty() {
@@ -57,7 +61,8 @@ impl Connection {
         for frame in frames {
             let len: usize = frame.iter().map(|part| part.len()).sum();
             if written < len {
-                dropped += backlog.push(frame, written, MAX_BACKLOG);
+                let most = if is_stranger() { MAX_STRANGER } else { MAX_BACKLOG };
+                dropped += backlog.push(frame, written, most);
             }
             written = written.saturating_sub(len);
         }
@@ -116,7 +121,12 @@ pub(super) async fn accept<N: Network>(worker: Rc<Worker<N>>, listener: Listener
 async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: TcpStream) {
     let (Ok(client), Ok(server)) = (stream.peer_addr(), stream.local_addr()) else { return };
     if worker.connections.borrow().len() >= MAX_CONNECTIONS {
-        tracing::warn!(%client, "too many connections: closed");
+        let error = io::Error::other("there are too many connections");
+        worker.complaints.log(
+            format_args!("a connection of {client} was closed"),
+            &error,
+            worker.network.now(),
+        );
         return;
     }
     // Media suffers from delay more than from small segments.
@@ -144,33 +154,78 @@ async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: 
 async fn read<N: Network>(worker: &Rc<Worker<N>>, connection: &Connection, client: Client) -> io::Result<()> {
     // A frame whose end has not come.
     let mut begun = Vec::new();
-    // The timer is set anew when it has run out, and not for every frame: that is what `last` is for.
+    let mut patience = Patience::new();
+    // The timer is set anew when it has run out, and not for every frame.
     let mut timer = pin!(sleep(IDLE));
-    let mut last = Instant::now();
     loop {
         tokio::select! {
+            // What has come is looked at before it is said that nothing has.
+            biased;
             readable = connection.stream.readable() => readable?,
             () = &mut timer => {
-                let idle = last.elapsed() >= IDLE;
-                if idle && (!begun.is_empty() || !worker.has_allocation(&client.tuple)) {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                if idle {
-                    last = Instant::now();
-                }
-                timer.as_mut().reset(last + IDLE);
+                let end = patience.end(worker.has_allocation(&client.tuple));
+                timer.as_mut().reset(end.ok_or(io::ErrorKind::TimedOut)?);
                 continue;
             }
         }
         let now = worker.network.now();
         match take(worker, connection, &mut begun, client, now) {
             Ok(None) => return Ok(()),
-            Ok(Some(0)) => {}
-            Ok(Some(_)) => last = Instant::from_std(now),
+            Ok(Some(taken)) => {
+                patience.heard(taken.frames, !begun.is_empty(), Instant::from_std(now));
+                if begun.len() > MAX_STRANGER && !worker.has_allocation(&client.tuple) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a long frame without an allocation",
+                    ));
+                }
+                if taken.more {
+                    // A stream that always has something would keep others from their turn.
+                    yield_now().await;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// How long a client is waited for: from its last frame on, or from when it began one.
+struct Patience {
+    last: Instant,
+    begun: Option<Instant>,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { last: Instant::now(), begun: None }
+    }
+
+    /// So many frames came to their end, and perhaps another one has begun.
+    fn heard(&mut self, frames: usize, begun: bool, now: Instant) {
+        if frames > 0 {
+            (self.last, self.begun) = (now, None);
+        }
+        self.begun = begun.then(|| self.begun.unwrap_or(now));
+    }
+
+    /// When to look again; `None` when it has been waited for long enough.
+    fn end(&self, has_allocation: bool) -> Option<Instant> {
+        let now = Instant::now();
+        let since = match self.begun {
+            Some(begun) if has_allocation => begun,
+            None if has_allocation => now,
+            _ => self.last,
+        };
+        Some(since + IDLE).filter(|&end| end > now)
+    }
+}
+
+/// What was read.
+struct Taken {
+    frames: usize,
+    /// There may be more to read.
+    more: bool,
 }
 
 /// Reads into a buffer of the worker's, and hands every complete frame to the engine; returns how many these were, or nothing
@@ -181,24 +236,30 @@ fn take<N: Network>(
     begun: &mut Vec<u8>,
     client: Client,
     now: std::time::Instant,
-) -> io::Result<Option<usize>> {
+) -> io::Result<Option<Taken>> {
     let mut batch = worker.batch.borrow_mut();
     worker.make_room(&mut batch);
-    let Some((buffer, bytes)) = batch.fill(begun, |room| connection.read(room))? else { return Ok(None) };
-    let (mut rest, mut taken) = (bytes, 0);
+    let mut more = false;
+    let filled = batch.fill(begun, |room| {
+        let len = connection.read(room)?;
+        more = len == room.len();
+        Ok(len)
+    });
+    let Some((buffer, bytes)) = filled? else { return Ok(None) };
+    let (mut rest, mut frames) = (bytes, 0);
     let result = loop {
         let len = match frame_len(rest) {
             Ok(len) => len,
             Err(error) => break Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         };
         let Some((frame, behind)) = len.and_then(|len| rest.split_at_checked(len)) else {
-            break Ok(Some(taken));
+            break Ok(Some(Taken { frames, more }));
         };
         // A stream has no marks that would be one frame's.
         worker.handle_client(frame, client, Marks::default(), now, buffer);
-        (rest, taken) = (behind, taken + 1);
+        (rest, frames) = (behind, frames + 1);
     };
-    if taken == 0 {
+    if frames == 0 {
         begun.extend_from_slice(&bytes[begun.len()..]);
     } else {
         begun.clear();

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, IoSlice},
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, Mutex},
@@ -10,11 +9,11 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 
 use super::{
     RelayAddress, Report, Shared,
-    batch::{Arrival, Buffer, Packet, RecvBatch},
+    batch::{Buffer, RecvBatch},
     bell::Bell,
     company::Company,
     files::Complaints,
@@ -25,13 +24,10 @@ use super::{
     socket::{DatagramSocket, Network},
     stream::Connection,
 };
-use crate::{Client, Counters, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server, Transport};
+use crate::{Client, Counters, Event, FiveTuple, ListenerId, MAX_REPLY, Output, RelayId, Server};
 
 /// How often expired allocations are looked for and counters are published.
 const TICK: Duration = Duration::from_secs(1);
-
-/// So many ICMP errors of one relayed transport address are told in one turn.
-const MAX_ERRORS: usize = 16;
 
 /// What one thread runs. Its parts are borrowed for the time of one call only, never across an `await`.
 pub(super) struct Worker<N: Network> {
@@ -43,7 +39,7 @@ pub(super) struct Worker<N: Network> {
     /// Wakes the task that sends.
     pub(super) bell: Bell,
     /// Where responses are written.
-    reply: RefCell<Box<[u8; MAX_REPLY]>>,
+    pub(super) reply: RefCell<Box<[u8; MAX_REPLY]>>,
     pub(super) listeners: Vec<Option<Listener<N::Socket>>>,
     pub(super) relays: RefCell<Vec<Option<Relay<N::Socket>>>>,
     pub(super) connections: RefCell<Slab<Rc<Connection>>>,
@@ -55,11 +51,11 @@ pub(super) struct Worker<N: Network> {
     pub(super) company: Option<RefCell<Company>>,
     pub(super) complaints: Complaints,
     /// How many packets the operating system dropped, of all sockets that there are and were.
-    dropped: Cell<u64>,
+    pub(super) dropped: Cell<u64>,
     /// How many packets between workers had no room in a mailbox, or came too late.
     lost: Cell<u64>,
     /// How many frames were dropped because a client on a stream reads too slowly.
-    late: Cell<u64>,
+    pub(super) late: Cell<u64>,
     pub(super) index: usize,
 }
 
@@ -131,109 +127,6 @@ impl<N: Network> Worker<N> {
         tokio::task::spawn_local(Self::watch(self.clone()));
     }
 
-    async fn listen(self: Rc<Self>, id: ListenerId, socket: Rc<N::Socket>) {
-        let Ok(own) = socket.local_addr() else { return };
-        let mut dropped = 0;
-        while socket.ready().await.is_ok() {
-            let mut batch = self.batch.borrow_mut();
-            self.make_room(&mut batch);
-            let place = batch.taken();
-            if socket.try_recv(&mut batch).is_err() {
-                continue;
-            }
-            self.count_dropped(&mut dropped, socket.dropped());
-            let now = self.network.now();
-            for Arrival { packet: Packet { data, from, to, marks }, buffer, .. } in batch.arrivals(place) {
-                let server = SocketAddr::new(to.unwrap_or(own.ip()), own.port());
-                let tuple = FiveTuple { client: from, server, transport: Transport::Udp };
-                self.handle_client(data, Client { tuple, listener: id, link: 0 }, marks, now, buffer);
-            }
-            // Most of it is for peers, each by another socket: waiting would bring nothing together.
-            self.flush_batch(&mut batch);
-            self.rest();
-        }
-    }
-
-    /// Reads one relayed transport address for as long as its allocation lives.
-    async fn relay(self: Rc<Self>, id: RelayId, socket: Rc<N::Socket>) {
-        let mut dropped = 0;
-        let error = loop {
-            let ready = match socket.ready().await {
-                Ok(ready) => ready,
-                Err(error) => break error,
-            };
-            let now = self.network.now();
-            if ready.error {
-                self.take_errors(id, &*socket, now);
-            }
-            let mut batch = self.batch.borrow_mut();
-            self.make_room(&mut batch);
-            let place = batch.taken();
-            if !ready.data || socket.try_recv(&mut batch).is_err() {
-                continue;
-            }
-            self.count_dropped(&mut dropped, socket.dropped());
-            for Arrival { packet: Packet { data, from, marks, .. }, buffer, .. } in batch.arrivals(place) {
-                self.handle_peer(data, self.advertised(from), id, marks, now, buffer);
-            }
-            self.flush_soon(&mut batch);
-        };
-        tracing::error!(%error, "a relayed transport address receives nothing any more");
-    }
-
-    /// Reads all relayed transport addresses that the network delivers for, and when it does not any more, has each read by
-    /// itself.
-    async fn arrivals(self: Rc<Self>) {
-        let error = self.read_arrivals().await;
-        tracing::error!(%error, "the network delivers no more: relayed transport addresses are read one by one");
-        for relay in self.relays.borrow_mut().iter_mut().flatten() {
-            relay.task.get_or_insert_with(|| self.read(relay.id, relay.socket.clone()));
-        }
-    }
-
-    /// Starts the task that reads one relayed transport address.
-    pub(super) fn read(self: &Rc<Self>, id: RelayId, socket: Rc<N::Socket>) -> AbortHandle {
-        tokio::task::spawn_local(Self::relay(self.clone(), id, socket)).abort_handle()
-    }
-
-    /// Works through what the network delivers until it cannot any more, and returns why.
-    async fn read_arrivals(&self) -> io::Error {
-        let (mut dropped, mut errors) = (0, Vec::new());
-        loop {
-            if let Err(error) = self.network.arrived().await {
-                return error;
-            }
-            let mut batch = self.batch.borrow_mut();
-            self.make_room(&mut batch);
-            let place = batch.taken();
-            self.network.receive(&mut batch, &mut errors);
-            self.count_dropped(&mut dropped, self.network.dropped());
-            let now = self.network.now();
-            for token in errors.drain(..) {
-                if let Some((id, socket)) = self.relay_at(token) {
-                    self.take_errors(id, &*socket, now);
-                }
-            }
-            for Arrival { packet: Packet { data, from, marks, .. }, token, buffer } in batch.arrivals(place) {
-                let relay = self.relays.borrow().get(token).and_then(|found| Some(found.as_ref()?.id));
-                if let Some(id) = relay {
-                    self.handle_peer(data, self.advertised(from), id, marks, now, buffer);
-                }
-            }
-            self.flush_soon(&mut batch);
-        }
-    }
-
-    fn relay_at(&self, index: usize) -> Option<(RelayId, Rc<N::Socket>)> {
-        self.relays.borrow().get(index)?.as_ref().map(|found| (found.id, found.socket.clone()))
-    }
-
-    /// Adds what the operating system dropped of a socket since `before`, so that it stays counted when the socket is gone.
-    fn count_dropped(&self, before: &mut u64, total: u64) {
-        self.dropped.set(self.dropped.get() + total.saturating_sub(*before));
-        *before = total;
-    }
-
     pub(super) fn count_late(&self, frames: usize) {
         self.late.set(self.late.get() + frames as u64);
     }
@@ -243,29 +136,23 @@ impl<N: Network> Worker<N> {
         self.lost.set(self.lost.get() + packets as u64);
     }
 
-    /// Tells the client of ICMP errors that came back to its relayed transport address.
-    fn take_errors(&self, id: RelayId, socket: &N::Socket, now: Instant) {
-        // Who sends many of them must not keep the worker from everything else.
-        for _ in 0..MAX_ERRORS {
-            let Ok(Some((error, peer))) = socket.try_recv_error() else { return };
-            let reply = &mut **self.reply.borrow_mut();
-            let peer = self.advertised(peer);
-            let told = self.server.borrow_mut().handle_icmp(error, peer, id, now, reply);
-            if let Some((client, len)) = told {
-                self.send_to_client(&client, Marks::default(), [&reply[..len], &[], &[]].map(IoSlice::new));
-            }
-        }
-    }
-
     async fn watch(self: Rc<Self>) {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tick.tick().await;
             let now = self.network.now();
-            self.server.borrow_mut().handle_timeout(now);
             self.reservations().expire(now);
-            self.publish(now);
+            while self.expire(now) {
+                yield_now().await;
+            }
         }
+    }
+
+    /// Ends some of what has expired, and says whether there is more.
+    fn expire(&self, now: Instant) -> bool {
+        self.server.borrow_mut().handle_timeout(now);
+        self.publish(now);
+        self.server.borrow().poll_timeout().is_some_and(|next| next <= now)
     }
 
     /// Takes in one packet of a client, which is part of a buffer, and carries out what the engine says. What is to be

@@ -193,3 +193,57 @@ async fn a_server_ends_with_its_local_set() {
     assert!(network.bind(LISTENER).is_ok());
     server.shutdown(Duration::ZERO).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_allocates_anew_as_soon_as_it_may_leaves_no_socket_of_what_has_expired() {
+    in_memory(async {
+        let network = Switchboard::default();
+        let server = builder().unauthenticated().start_on(network.clone(), [listener(&network)]);
+        let server = server.expect("a server in memory");
+        let client = network.bind(client_address(1)).expect("a free address");
+        // The worker looks once a second for what has expired, and not at this time of it.
+        sleep(Duration::from_millis(300)).await;
+        let relayed = |answer: &[u8]| {
+            let answer = Message::parse(answer).expect("a message");
+            answer.require::<XorRelayedAddress>().expect("an address").0
+        };
+
+        let first = relayed(&ask(&client, |message| message).await);
+        sleep(Duration::from_secs(600)).await;
+        let second = relayed(&ask(&client, |message| message).await);
+
+        assert_ne!(first, second);
+        assert_eq!(server.stats().opened, 2);
+        turns().await;
+        assert!(network.bind(first).is_ok(), "its socket is closed");
+        assert!(network.bind(second).is_err());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_allocations_that_expire_at_once_end_at_once() {
+    in_memory(async {
+        let network = Switchboard::default();
+        let server = builder().unauthenticated().start_on(network.clone(), [listener(&network)]);
+        let server = server.expect("a server in memory");
+        let mut bytes = [0; 128];
+        let request =
+            MessageBuilder::new(Class::Request, Method::ALLOCATE, TransactionId([1; 12]), &mut bytes);
+        let len = request.attribute(&RequestedTransport::UDP).finish().expect("it fits");
+        let start = Instant::now();
+        for n in 0..10 {
+            for port in 40_000..40_060 {
+                let client = network.bind((client_address(n).ip(), port).into()).expect("a free address");
+                client.send(bytes[..len].to_vec(), LISTENER);
+            }
+            sleep(2 * DELAY).await;
+        }
+        assert_eq!(server.stats().allocations, 600);
+
+        sleep(Duration::from_millis(602_500) - start.elapsed()).await;
+
+        assert_eq!(server.stats().allocations, 0);
+    })
+    .await;
+}

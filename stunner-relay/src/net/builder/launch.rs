@@ -4,6 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    ops::RangeInclusive,
     sync::{Arc, mpsc},
     thread,
 };
@@ -52,7 +53,7 @@ impl TurnServerBuilder {
             let seed = Seed {
                 listeners: bound.iter_mut().filter_map(|bound| bound.sockets.pop()).collect(),
                 config: config.clone(),
-                ports: Ports::new(self.ports.clone(), rand::random()).of_worker(index, workers),
+                ports: ports_of(&self.ports, &shared, index, workers),
                 addresses: self.addresses.clone(),
                 shared: shared.clone(),
                 reservations: reservations.clone(),
@@ -168,6 +169,11 @@ impl TurnServerBuilder {
             _ => Ok(config),
         }
     }
+}
+
+/// Where one of several workers looks for relayed ports.
+fn ports_of(range: &RangeInclusive<u16>, shared: &Shared, index: usize, workers: usize) -> Ports {
+    Ports::new(range.clone(), rand::random()).knowing(shared.relays.clone()).of_worker(index, workers)
 }
 
 /// Knows no user.

@@ -92,7 +92,7 @@ impl TurnServerBuilder {
         shared.publish(0, Report { counters: Counters::default(), at: now, network: network.name() });
         let parts = Parts {
             server: Server::new(Arc::new(config), network.seed(), now),
-            ports: Ports::new(self.ports, network.seed()),
+            ports: Ports::new(self.ports, network.seed()).knowing(shared.relays.clone()),
             network,
             listeners: udp,
             reservations: SharedReservations::<N>::default(),

@@ -24,6 +24,7 @@ use crate::{
 mod dropped;
 mod hops;
 mod icmp;
+mod listener;
 mod marks;
 mod order;
 mod refused;

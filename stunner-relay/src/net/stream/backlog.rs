@@ -36,13 +36,18 @@ impl Backlog {
         self.len += frame.len() - written;
         self.frames.push_back(frame);
         let mut dropped = 0;
-        while self.len + OVERHEAD * self.frames.len() > most {
+        while self.memory() > most {
             // Only the first can have been begun.
             let Some(oldest) = self.frames.remove(usize::from(self.begun > 0)) else { break };
             self.len -= oldest.len();
             dropped += 1;
         }
         dropped
+    }
+
+    /// How much memory it takes, about.
+    pub(super) fn memory(&self) -> usize {
+        self.len + OVERHEAD * self.frames.len()
     }
 
     /// What is to be written next.

@@ -1,13 +1,19 @@
 //! How long a connection may be idle, by a clock that goes on when everybody waits.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use stunner_proto::{
     Class, Message, Method,
-    attribute::{Lifetime, Nonce, RequestedTransport},
+    attribute::{
+        Data, Lifetime, MobilityTicket, Nonce, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, UdpSocket},
     task::LocalSet,
     time::sleep,
 };
@@ -15,12 +21,20 @@ use tokio::{
 use super::*;
 use crate::{
     Config, LiveRelays, RelayAddress, RelayOnly, Server, StaticUser,
-    net::{Shared, TokioNetwork, ports::Ports, testing::request, worker::Parts},
+    net::{
+        Shared, TokioNetwork,
+        batch::{FRONT, SLOT},
+        ports::Ports,
+        testing::request,
+        worker::Parts,
+    },
 };
 
-/// A connection with a worker that has nobody else.
-async fn connected() -> TcpStream {
-    let config = Config::new("example.com", StaticUser::new("user", "pass"), RelayOnly::new());
+/// A worker that has nobody yet.
+fn worker() -> Rc<Worker<TokioNetwork>> {
+    let peers = RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range"));
+    let mut config = Config::new("example.com", StaticUser::new("user", "pass"), peers);
+    config.mobility = true;
     let worker = Worker::new(Parts {
         network: TokioNetwork,
         server: Server::new(Arc::new(config), [1; 32], TokioNetwork.now()),
@@ -32,31 +46,58 @@ async fn connected() -> TcpStream {
         max_added_latency: None,
         index: 0,
     });
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-    let server = listener.local_addr().expect("an address");
     worker.start();
+    worker
+}
+
+/// A connection with a worker that has nobody else.
+async fn connected() -> TcpStream {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    connect(worker(), listener).await
+}
+
+async fn connect(worker: Rc<Worker<TokioNetwork>>, listener: TcpListener) -> TcpStream {
+    let server = listener.local_addr().expect("an address");
     tokio::task::spawn_local(accept(worker, ListenerId(0), listener));
     TcpStream::connect(server).await.expect("a connection")
 }
 
-async fn ask(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
-    stream.write_all(request).await.expect("it is sent");
+/// A frame of a stream that is a message.
+async fn message(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = vec![0; 20];
-    stream.read_exact(&mut bytes).await.expect("the header of an answer");
+    stream.read_exact(&mut bytes).await.expect("the header of a message");
     bytes.resize(20 + usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 0);
-    stream.read_exact(&mut bytes[20..]).await.expect("an answer");
+    stream.read_exact(&mut bytes[20..]).await.expect("a message");
     bytes
 }
 
-/// An allocation of an hour.
-async fn allocate(stream: &mut TcpStream) {
+async fn ask(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
+    stream.write_all(request).await.expect("it is sent");
+    message(stream).await
+}
+
+/// An allocation of an hour that its client may come back to, and which this peer may send to; its address.
+async fn allocate_for(stream: &mut TcpStream, peer: Option<SocketAddr>) -> SocketAddr {
     let refused = ask(stream, &request(Method::ALLOCATE, None, |message| message)).await;
     let nonce = Message::parse(&refused).expect("a message").require::<Nonce<'_>>().expect("a nonce");
-    let request = request(Method::ALLOCATE, Some(nonce.as_str()), |message| {
-        message.attribute(&RequestedTransport::UDP).attribute(&Lifetime(3_600))
+    let allocate = request(Method::ALLOCATE, Some(nonce.as_str()), |message| {
+        message
+            .attribute(&RequestedTransport::UDP)
+            .attribute(&Lifetime(3_600))
+            .attribute(&MobilityTicket(&[]))
     });
-    let allocated = ask(stream, &request).await;
-    assert_eq!(Message::parse(&allocated).expect("a message").class(), Class::SuccessResponse);
+    let allocated = ask(stream, &allocate).await;
+    let allocated = Message::parse(&allocated).expect("a message");
+    if let Some(peer) = peer.map(XorPeerAddress) {
+        let permit =
+            request(Method::CREATE_PERMISSION, Some(nonce.as_str()), |message| message.attribute(&peer));
+        ask(stream, &permit).await;
+    }
+    allocated.require::<XorRelayedAddress>().expect("an address").0
+}
+
+async fn allocate(stream: &mut TcpStream) {
+    allocate_for(stream, None).await;
 }
 
 /// After how long the server closes a connection on which nothing comes.
@@ -123,6 +164,145 @@ async fn str_18_who_sends_byte_by_byte_has_the_same_minute() {
 
             let time = start.elapsed();
             assert!(about(time, IDLE), "{time:?}");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn str_18_a_frame_that_begins_after_a_silence_has_a_minute_to_come_to_its_end() {
+    LocalSet::new()
+        .run_until(async {
+            let mut stream = connected().await;
+            // The kernel knows nothing of virtual time, and would keep the second half back.
+            stream.set_nodelay(true).expect("it is a stream");
+            allocate(&mut stream).await;
+            let binding = request(Method::BINDING, None, |message| message);
+            let (first, second) = binding.split_at(10);
+
+            sleep(Duration::from_secs(50)).await;
+            stream.write_all(first).await.expect("it is sent");
+            sleep(Duration::from_secs(50)).await;
+
+            let bound = ask(&mut stream, second).await;
+            assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
+            stream.write_all(first).await.expect("it is sent");
+            let time = closed_after(stream).await;
+            assert!(about(time, IDLE), "{time:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn between_many_frames_of_one_stream_others_have_their_turn() {
+    LocalSet::new()
+        .run_until(async {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_recv_buffer_size(1 << 19).expect("a size");
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+            let worker = worker();
+            let mut stream = connect(worker.clone(), socket.listen(1).expect("a listener")).await;
+            let binding = request(Method::BINDING, None, |message| message);
+            ask(&mut stream, &binding).await;
+            let answered = || worker.server.borrow().counters().successes;
+            let before = answered();
+
+            // Three times what is read at once, less a frame.
+            let many = 3 * (FRONT + SLOT) / binding.len() - 1;
+            stream.write_all(&binding.repeat(many)).await.expect("it is sent");
+            let mut seen = vec![answered() - before];
+            while seen.last().is_some_and(|&last| last < many as u64) {
+                yield_now().await;
+                seen.push(answered() - before);
+            }
+
+            assert!(seen.iter().any(|&seen| seen > 0 && seen < many as u64), "{seen:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn str_18_a_long_frame_is_waited_for_where_there_is_an_allocation_and_nowhere_else() {
+    LocalSet::new()
+        .run_until(async {
+            let half = [&b"\x40\x00\xFF\xFF"[..], &[0; MAX_STRANGER]].concat();
+            let [mut stranger, mut client] = [connected().await, connected().await];
+            allocate(&mut client).await;
+
+            stranger.write_all(&half).await.expect("it is sent");
+            client.write_all(&half).await.expect("it is sent");
+
+            assert_eq!(stranger.read(&mut [0; 16]).await.unwrap_or(0), 0);
+            let rest = 4 + (1 << 16) - half.len();
+            client.write_all(&vec![0; rest]).await.expect("it is sent");
+            let bound = ask(&mut client, &request(Method::BINDING, None, |message| message)).await;
+            assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
+        })
+        .await;
+}
+
+/// How much waits for a client that asks and does not read, when the worker has done what it can.
+async fn waits(worker: &Rc<Worker<TokioNetwork>>, stream: &mut TcpStream) -> usize {
+    let binding = request(Method::BINDING, None, |message| message);
+    let late = || worker.late.get();
+    let before = late();
+    while late() == before {
+        stream.write_all(&binding.repeat(1_000)).await.expect("it is sent");
+        yield_now().await;
+    }
+    worker.connections.borrow()[0].backlog.borrow().memory()
+}
+
+#[tokio::test]
+async fn little_waits_for_a_client_without_an_allocation_that_does_not_read() {
+    LocalSet::new()
+        .run_until(async {
+            for (has_allocation, most) in [(false, MAX_STRANGER), (true, MAX_BACKLOG)] {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+                let worker = worker();
+                let mut stream = connect(worker.clone(), listener).await;
+                if has_allocation {
+                    allocate(&mut stream).await;
+                }
+
+                let waits = waits(&worker, &mut stream).await;
+
+                assert!((most / 2..=most).contains(&waits), "{waits}, {has_allocation}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_comes_for_who_is_gone_does_not_go_to_who_has_the_place_of_that_connection() {
+    LocalSet::new()
+        .run_until(async {
+            let worker = worker();
+            let [first, second] = [(); 2].map(|()| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+            let listener = |bound: std::io::Result<std::net::TcpListener>| {
+                let bound = bound.expect("a free port");
+                bound.set_nonblocking(true).expect("it does not block");
+                TcpListener::from_std(bound).expect("a listener")
+            };
+            let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+            let permitted = peer.local_addr().ok();
+            let mut gone = connect(worker.clone(), listener(first)).await;
+            let of_gone = allocate_for(&mut gone, permitted).await;
+            drop(gone);
+            while !worker.connections.borrow().is_empty() {
+                yield_now().await;
+            }
+            let mut there = connect(worker.clone(), listener(second)).await;
+            let of_there = allocate_for(&mut there, permitted).await;
+
+            for (data, to) in [(b"hers", of_there), (b"his!", of_gone)] {
+                peer.try_send_to(data, to).expect("it is sent");
+            }
+
+            let came = message(&mut there).await;
+            let Data(data) = Message::parse(&came).expect("a message").require().expect("data");
+            assert_eq!(data, b"hers");
+            let next = ask(&mut there, &request(Method::BINDING, None, |message| message)).await;
+            assert_eq!(Message::parse(&next).expect("a message").class(), Class::SuccessResponse);
         })
         .await;
 }
