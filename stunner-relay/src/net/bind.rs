@@ -23,6 +23,13 @@ impl<N: Network> Worker<N> {
         now: Instant,
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
+        // It holds before the engine has heard of it.
+        if let Some(alternates) = self.shared.draining.get() {
+            let why =
+                if alternates.is_empty() { Refusal::InsufficientCapacity } else { Refusal::TryAlternate };
+            self.drain();
+            return self.server.borrow_mut().reject(request, why, now, reply);
+        }
         let mut sockets = [None, None];
         let relayed = self.bind(&request, now, &mut sockets);
         let accepted = self.server.borrow_mut().accept(request, relayed, now, reply);
@@ -34,6 +41,13 @@ impl<N: Network> Worker<N> {
             }
         }
         accepted.reply
+    }
+
+    /// Has the engine make no more allocations, where that was asked for.
+    pub(super) fn drain(&self) {
+        if let Some(alternates) = self.shared.draining.get() {
+            self.server.borrow_mut().drain(alternates);
+        }
     }
 
     fn start_relay(self: &Rc<Self>, id: RelayId, socket: N::Socket) {
@@ -75,9 +89,6 @@ impl<N: Network> Worker<N> {
         family: AddressFamily,
         now: Instant,
     ) -> Result<N::Bound, Refusal> {
-        if self.shared.is_draining() {
-            return Err(Refusal::InsufficientCapacity);
-        }
         let address = self.addresses.iter().find(|address| AddressFamily::of(address.bind) == family);
         let ip = address.ok_or(Refusal::AddressFamilyNotSupported)?.bind;
         let mut ports = self.ports.borrow_mut();
