@@ -15,6 +15,14 @@ use tokio::{
 use super::*;
 use crate::options::Options;
 
+/// How long anything may take that has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What has to come, in time: a test that waits for ever says nothing.
+pub(crate) async fn soon<T>(wait: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, wait).await.expect("it comes in time")
+}
+
 /// Settings of a program without TURN of its own.
 pub(crate) fn settings(uri: &str, state_dir: &Path) -> Settings {
     made(uri, state_dir, &[("STUNNER_PUBLIC_ADDR", "203.0.113.1")])
@@ -50,7 +58,7 @@ pub(crate) async fn answer(to: impl Into<SocketAddr>, request: &str) -> String {
     let mut stream = TcpStream::connect(to.into()).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
+    soon(stream.read_to_string(&mut answer)).await.expect("text");
     answer
 }
 
