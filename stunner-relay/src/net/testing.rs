@@ -70,3 +70,15 @@ pub(super) fn logged(part: &str, work: impl FnOnce()) -> Vec<String> {
     let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().filter(|line| line.contains(part)).cloned().collect()
 }
+
+#[test]
+fn what_another_thread_has_come_by_first_is_logged_all_the_same() {
+    let say = || tracing::info!("it is said twice");
+
+    let lines = logged("it is said twice", || {
+        std::thread::spawn(say).join().expect("it is said");
+        say();
+    });
+
+    assert_eq!(lines, ["INFO message=it is said twice"]);
+}
