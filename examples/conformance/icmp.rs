@@ -40,8 +40,8 @@ fn refused_port(w: &World, by_channel: bool) -> Outcome {
     if w.own && w.sockets == Sockets::Portable {
         return skip(UNTOLD);
     }
-    let ((client, _), peer) = (w.allocated()?, w.peer()?.address);
-    // The peer's socket is gone by now, and its port closed.
+    let ((client, _), closed) = (w.allocated()?, w.closed_peer()?);
+    let peer = closed.address;
     client.permit(peer)?;
     if by_channel {
         client.bind(0x4000, peer)?;

@@ -1,9 +1,6 @@
 //! NAT: behaviour discovery (RFC 5780), where a server has a second address.
 
-use std::{
-    net::{SocketAddr, UdpSocket},
-    time::Duration,
-};
+use std::net::{SocketAddr, UdpSocket};
 
 use stunner_proto::{
     AttributeType,
@@ -15,6 +12,7 @@ use crate::{
     message::Answer,
     own,
     report::{Check, Outcome, ensure, fail, skip},
+    wire::PATIENCE,
     world::World,
 };
 
@@ -117,7 +115,7 @@ fn padded(answer: &Answer) -> Outcome {
 fn ask_from_anywhere(server: SocketAddr, change: ChangeRequest) -> Outcome<(Answer, SocketAddr)> {
     let ask = || {
         let socket = UdpSocket::bind((if server.is_ipv4() { "0.0.0.0" } else { "::" }, 0))?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         socket.send_to(&binding().with(&change).bytes(), server)?;
         let mut bytes = vec![0; 2_000];
         let (length, from) = socket.recv_from(&mut bytes)?;

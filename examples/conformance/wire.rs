@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     io::{ErrorKind, Read, Write},
+    iter,
     net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     sync::{
         LazyLock,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// How long an answer may take, over UDP with a request sent anew every half second.
-const PATIENCE: Duration = Duration::from_millis(2_500);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The first retransmission timeout (RFC 8489, section 6.2.1).
 const RTO: Duration = Duration::from_millis(500);
 
@@ -45,6 +46,8 @@ pub(crate) struct Wire {
     quiet: Duration,
     /// What came while something else was waited for.
     stash: RefCell<VecDeque<Vec<u8>>>,
+    /// Transaction IDs of requests that were sent more than once: a slow server answers each time.
+    repeated: RefCell<Vec<[u8; 12]>>,
 }
 
 impl Wire {
@@ -52,7 +55,7 @@ impl Wire {
     pub(crate) fn open(server: SocketAddr, tcp: bool, port: u16, quiet: Duration) -> Outcome<Self> {
         let link = if tcp { connect_tcp(server, port) } else { connect_udp(server, port) };
         match link {
-            Ok(link) => Ok(Self { link, quiet, stash: RefCell::default() }),
+            Ok(link) => Ok(Self { link, quiet, stash: RefCell::default(), repeated: RefCell::default() }),
             Err(error) => fail("a socket to the server", error.to_string()),
         }
     }
@@ -80,7 +83,19 @@ impl Wire {
     /// The next packet, if one comes in time.
     pub(crate) fn receive(&self, limit: Duration) -> Option<Vec<u8>> {
         let stashed = self.stash.borrow_mut().pop_front();
-        stashed.or_else(|| self.read(limit))
+        stashed.or_else(|| {
+            let end = now() + limit;
+            let mut packets = iter::from_fn(|| self.read(end.saturating_duration_since(now())));
+            packets.find(|packet| !self.is_repetition(packet))
+        })
+    }
+
+    /// Whether this is another answer to a request that was sent more than once.
+    fn is_repetition(&self, packet: &[u8]) -> bool {
+        let repeated = self.repeated.borrow();
+        Answer::parse(packet).is_some_and(|answer| {
+            is_response(&answer) && repeated.contains(&answer.message().transaction_id().0)
+        })
     }
 
     /// The next packet, which must come.
@@ -115,7 +130,7 @@ impl Wire {
     /// The answer to a request, if there is one.
     pub(crate) fn answer(&self, request: &[u8]) -> Outcome<Option<Answer>> {
         let end = now() + PATIENCE;
-        let mut again = now();
+        let (mut again, mut sent) = (now(), 0);
         loop {
             let time = now();
             if time >= end {
@@ -123,13 +138,19 @@ impl Wire {
             }
             if time >= again {
                 self.send(request);
+                sent += 1;
                 again = if self.is_stream() { end } else { time + RTO };
             }
             let Some(packet) = self.read(again.min(end).saturating_duration_since(time)) else {
                 continue;
             };
             match Answer::parse(&packet).filter(|answer| answers(answer, request)) {
-                Some(answer) => return Ok(Some(answer)),
+                Some(answer) => {
+                    let id = answer.message().transaction_id().0;
+                    self.repeated.borrow_mut().extend((sent > 1).then_some(id));
+                    return Ok(Some(answer));
+                }
+                None if self.is_repetition(&packet) => {}
                 None => self.stash.borrow_mut().push_back(packet),
             }
         }
@@ -145,7 +166,7 @@ impl Wire {
     /// Whether the server has closed the stream.
     pub(crate) fn is_closed(&self) -> bool {
         let Link::Tcp(stream, _) = &self.link else { return false };
-        let _ = stream.set_read_timeout(Some(self.quiet));
+        let _ = stream.set_read_timeout(Some(PATIENCE));
         match (&*stream).read(&mut [0; 4096]) {
             Ok(length) => length == 0,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
@@ -211,7 +232,7 @@ fn connect_udp(server: SocketAddr, port: u16) -> std::io::Result<Link> {
     let mut socket = UdpSocket::bind((ip, port));
     if port == 0 {
         let unused = || UdpSocket::bind((ip, PORTS.fetch_add(1, Ordering::Relaxed)));
-        socket = std::iter::repeat_with(unused).take(1_000).find(Result::is_ok).unwrap_or(socket);
+        socket = iter::repeat_with(unused).take(1_000).find(Result::is_ok).unwrap_or(socket);
     }
     let socket = socket?;
     socket.connect(server)?;
@@ -232,9 +253,11 @@ fn connect_tcp(server: SocketAddr, port: u16) -> std::io::Result<Link> {
 
 /// Whether a message is a response to these bytes: its class and transaction ID.
 fn answers(answer: &Answer, request: &[u8]) -> bool {
-    let message = answer.message();
-    let response = matches!(message.class(), Class::SuccessResponse | Class::ErrorResponse);
-    response && request.get(8..20) == Some(&message.transaction_id().0)
+    is_response(answer) && request.get(8..20) == Some(&answer.message().transaction_id().0)
+}
+
+fn is_response(answer: &Answer) -> bool {
+    matches!(answer.message().class(), Class::SuccessResponse | Class::ErrorResponse)
 }
 
 /// A packet in a few words.

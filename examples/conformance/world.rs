@@ -17,7 +17,7 @@ use crate::{
     message::{Answer, Draft},
     own::Sockets,
     report::{Outcome, fail, skip},
-    wire::{Wire, now},
+    wire::{PATIENCE, Wire, now},
 };
 
 /// Challenges that are asked for in a second. Servers limit what one address gets.
@@ -137,6 +137,16 @@ impl World {
         }
     }
 
+    /// Where a peer does not listen, for as long as its socket is held, which nobody else can have then.
+    pub(crate) fn closed_peer(&self) -> Outcome<Peer> {
+        let peer = self.peer()?;
+        // It hears somebody else only.
+        match peer.socket.connect((self.peer_address, 9)) {
+            Ok(()) => Ok(peer),
+            Err(error) => skip(format!("no closed port on {}: {error}", self.peer_address)),
+        }
+    }
+
     /// A socket that plays the peer.
     pub(crate) fn peer(&self) -> Outcome<Peer> {
         let bound =
@@ -252,7 +262,7 @@ impl Peer {
 
     /// The next datagram, which must come and hold this; where it came from.
     pub(crate) fn hears(&self, data: &[u8]) -> Outcome<SocketAddr> {
-        let Some((got, from)) = self.receive(Duration::from_secs(2)) else {
+        let Some((got, from)) = self.receive(PATIENCE) else {
             return fail(format!("{} bytes at the peer", data.len()), "nothing");
         };
         if got == data {

@@ -80,12 +80,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use socket2::{Domain, Socket, Type};
+
     use super::*;
 
     /// The status that is answered for a path.
     fn status(address: SocketAddr, path: &str) -> u16 {
         let mut stream = TcpStream::connect(address).expect("a connection");
         let request = format!("GET {path} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
         stream.write_all(request.as_bytes()).expect("it is sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("text");
@@ -112,9 +115,10 @@ mod tests {
 
     #[test]
     fn nobody_is_not_live() {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
+        // It is taken, so that nobody else can listen on it, and nobody does.
+        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+        let address = taken.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
 
         assert!(check(address).is_err_and(|error| error.contains("nobody answers")));
     }

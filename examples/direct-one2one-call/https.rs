@@ -146,6 +146,10 @@ fn bind(address: SocketAddr) -> io::Result<Vec<TcpListener>> {
     let mut listeners = vec![first];
     if address.ip().is_unspecified() && address.is_ipv4() {
         match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+            // Of ports that the system chooses, another one may be free on both.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {
+                return bind(address);
+            }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             Err(error) => tracing::debug!(%error, "no IPv6"),
             Ok(second) => listeners.push(second),

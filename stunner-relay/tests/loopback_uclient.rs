@@ -5,10 +5,15 @@ use std::{
     io::{BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, UdpSocket},
     process::{Command, Stdio},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread,
+    time::Duration,
 };
 
 use stunner_relay::{Listener, RelayAddress, RelayOnly, StaticUser, TurnServer, TurnServerBuilder};
+
+/// How long a run of uclient may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -57,6 +62,18 @@ fn echo() -> u16 {
     }
 }
 
+/// Kills a process that is not done in time, which is when the sender that this returns is dropped.
+fn limit(process: u32) -> Sender<()> {
+    let (done, is_done) = channel();
+    thread::spawn(move || {
+        if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+            eprintln!("uclient does not end, and is killed: {killed:?}");
+        }
+    });
+    done
+}
+
 /// Runs uclient with these arguments, and returns how many messages it sent and how many it missed.
 fn uclient(arguments: &[&str], server: &TurnServer, transport: usize) -> Option<(u64, u64)> {
     let port = server.listeners()[transport].address().rsplit(':').next().expect("a port").to_owned();
@@ -72,6 +89,7 @@ fn uclient(arguments: &[&str], server: &TurnServer, transport: usize) -> Option<
         eprintln!("turnutils_uclient is not installed: nothing was tested");
         return None;
     };
+    let _limit = limit(child.id());
     let mut sent = None;
     let mut lost = None;
     let mut log = String::new();

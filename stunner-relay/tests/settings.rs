@@ -43,7 +43,7 @@ fn request(method: Method, build: impl FnOnce(MessageBuilder<'_>) -> MessageBuil
 /// What is answered to a request from a new socket, and from where.
 fn ask(server: SocketAddr, request: &[u8]) -> (Vec<u8>, SocketAddr, SocketAddr) {
     let socket = UdpSocket::bind((LOCALHOST, 0)).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
     socket.send_to(request, server).expect("it is there");
     let mut bytes = vec![0; 1_500];
     let (len, from) = socket.recv_from(&mut bytes).expect("an answer");

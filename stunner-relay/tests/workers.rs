@@ -60,7 +60,7 @@ struct Client {
 impl Client {
     /// A client of whichever worker the kernel chooses.
     fn new(server: &TurnServer, transport: Transport) -> Self {
-        let patience = Some(Duration::from_secs(5));
+        let patience = Some(Duration::from_secs(60));
         let wire = if transport == Transport::Udp {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
             socket.connect(server.listeners()[0].address()).expect("it is there");
@@ -267,7 +267,7 @@ fn drops_and_counts(io_uring: bool) {
     let mut clients = [0, 1].map(|worker| Client::of(worker, &server, Transport::Tcp));
     connect(clients.each_mut());
     slow.request(Method::CREATE_PERMISSION, |message| message.attribute(&XorPeerAddress((SLOW, 1).into())));
-    is_asked.recv_timeout(Duration::from_secs(5)).expect("the worker is held");
+    is_asked.recv_timeout(Duration::from_secs(60)).expect("the worker is held");
 
     let [first, second] = &mut clients;
     (0..PACKETS).for_each(|number| first.send(&number.to_be_bytes()));

@@ -20,6 +20,8 @@ struct World {
 impl World {
     fn new(name: &str, arguments: &[&str], files: &[(&str, &str)]) -> Self {
         let dir = std::env::temp_dir().join(format!("stunner-rs-reload-{name}-{}", std::process::id()));
+        // A process that was killed may have had the same number.
+        let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("a directory");
         files.iter().for_each(|(name, value)| write(&dir, name, value));
         let path = dir.to_str().expect("a path in UTF-8");

@@ -122,21 +122,32 @@ impl Outgoing {
         let signaling = &connection.signaling;
         loop {
             tokio::select! {
+                // What was said before a list or credentials were due is said first: a page learns that it is registered,
+                // then who else is.
+                biased;
                 reply = inbox.recv() => return reply,
                 () = changed(roster, *next_roster) => {
-                    // What was said before the list changed is said first: a page learns that it is registered, then
-                    // who else is.
-                    if let Ok(reply) = inbox.try_recv() {
+                    // Another thread may say something at any time, unless the registry is ours.
+                    let registry = signaling.registry();
+                    if !inbox.is_empty() {
                         roster.mark_changed();
-                        return Some(reply);
+                        continue;
                     }
                     *next_roster = Instant::now() + ROSTER;
-                    if signaling.registry().is_extended(connection.id) {
+                    if registry.is_extended(connection.id) {
                         return Some(Reply::Users(roster.borrow_and_update().clone()));
                     }
                 }
                 () = tick(renewal) => {
-                    if signaling.registry().is_registered(connection.id)
+                    let registered = {
+                        let registry = signaling.registry();
+                        if !inbox.is_empty() {
+                            renewal.iter_mut().for_each(Interval::reset_immediately);
+                            continue;
+                        }
+                        registry.is_registered(connection.id)
+                    };
+                    if registered
                         && let Some(ice_configuration) = signaling.ice.config(connection.address.as_deref())
                     {
                         return Some(Reply::IceConfiguration { ice_configuration });

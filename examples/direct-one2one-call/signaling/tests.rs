@@ -1,6 +1,6 @@
 //! Signaling over real WebSockets, by clients that know nothing of the server's types.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -8,7 +8,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
-    time::timeout,
 };
 use tokio_rustls::{
     TlsConnector,
@@ -21,16 +20,16 @@ use tokio_rustls::{
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::{
-    https::{self, tests::settings, tests::settings_with},
+    https::{
+        self,
+        tests::{settings, settings_with, soon},
+    },
     ice::Ice,
     options::Settings,
 };
 
 mod events;
 mod extended;
-
-/// How long a client waits for a frame.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a port of its own, without TURN.
 struct Server {
@@ -135,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.send(message).await.expect("it is sent");
     }
 
-    /// The next thing that is not a ping. One must come: a test that waits for ever says nothing.
+    /// The next thing that is not a ping.
     async fn frame(&mut self) -> Option<Message> {
         let frame = async {
             loop {
@@ -146,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 }
             }
         };
-        timeout(PATIENCE, frame).await.expect("a frame in time")
+        soon(frame).await
     }
 
     async fn next(&mut self) -> Value {

@@ -1,8 +1,9 @@
 //! The check of the visitor's browser: all well, no way to the relay, and credentials that it refuses.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     chromium::Chromium,
@@ -104,7 +105,7 @@ async fn without_websocket_the_check_goes_by_post_and_event_source_and_says_so()
 
 #[tokio::test]
 async fn a_relay_that_cannot_be_reached_is_told_with_an_advice() {
-    let closed = free_port();
+    let (_held, closed) = closed_port();
     let environment = [("STUNNER_PUBLIC_PORT", closed.as_str()), ("STUNNER_TRANSPORT_UDP_ENABLE", "0")];
     let check = Check::<Chromium>::of(Program::start(&environment)).await;
 
@@ -137,7 +138,15 @@ async fn credentials_that_the_relay_refuses_are_told_with_an_advice() {
     }
 }
 
-/// A port on which nobody listens.
+/// A port where nobody listens, and nobody else can for as long as the socket is held.
+fn closed_port() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let port = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address").port();
+    (socket, port.to_string())
+}
+
+/// A port that is free.
 fn free_port() -> String {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a socket");
     socket.local_addr().expect("an address").port().to_string()

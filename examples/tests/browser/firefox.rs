@@ -5,14 +5,18 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::Mutex};
+use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::driver::{Browser, Page};
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fake media without questions, and candidates on loopback.
 const PREFERENCES: &str = r#"
@@ -42,14 +46,19 @@ impl Firefox {
         let mut socket = self.socket.lock().await;
         let text = json!({ "id": id, "method": method, "params": params }).to_string();
         socket.send(Message::text(text)).await.expect("the command is sent");
-        loop {
-            let frame = socket.next().await.expect("Firefox is there").expect("a frame");
-            let Ok(Value::Object(mut answer)) = serde_json::from_slice(&frame.into_data()) else { continue };
-            if answer.get("id") == Some(&id.into()) {
-                assert_eq!(answer["type"], "success", "{method}: {answer:?}");
-                return answer.remove("result").expect("a result");
+        let answered = async {
+            loop {
+                let frame = socket.next().await.expect("Firefox is there").expect("a frame");
+                let Ok(Value::Object(mut answer)) = serde_json::from_slice(&frame.into_data()) else {
+                    continue;
+                };
+                if answer.get("id") == Some(&id.into()) {
+                    assert_eq!(answer["type"], "success", "{method}: {answer:?}");
+                    return answer.remove("result").expect("a result");
+                }
             }
-        }
+        };
+        timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("{method}: no answer in time"))
     }
 }
 

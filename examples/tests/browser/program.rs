@@ -36,26 +36,34 @@ impl Program {
 
     fn spawn(mut command: Command, address: &str, environment: &[(&str, &str)], options: &[&str]) -> Self {
         let state = std::env::temp_dir().join(format!("stunner-rs-test-{}", std::process::id()));
-        let port = free_port();
-        let mut child = command
+        command
             .args(["--as-uri", &format!("https://{address}:0/"), "--turn-address", address])
             .arg("--state-dir")
             .arg(state)
             .args(options)
-            .env("STUNNER_PORT", port.to_string())
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example is built: cargo build --example direct-one2one-call");
-        let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines().map_while(Result::ok);
-        let mut log = String::new();
-        let url = lines.find_map(|line| {
-            log += &format!("{line}\n");
-            line.trim().starts_with("https://").then(|| line.trim().to_owned())
+            .stdout(Stdio::piped());
+        // Somebody else may take the port in between.
+        let started = (0..3).find_map(|_| {
+            let port = free_port();
+            command.env("STUNNER_PORT", port.to_string()).envs(environment.iter().copied());
+            Self::started(&mut command, port)
         });
+        started.expect("an address of the page")
+    }
+
+    /// `None` where it ends before it says where the page is.
+    fn started(command: &mut Command, turn_port: u16) -> Option<Self> {
+        let mut child =
+            command.spawn().expect("the example is built: cargo build --example direct-one2one-call");
+        let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines().map_while(Result::ok);
+        let mut program = Self { child, url: String::new(), turn_port, log: String::new() };
+        program.url = lines.find_map(|line| {
+            program.log += &format!("{line}\n");
+            line.trim().starts_with("https://").then(|| line.trim().to_owned())
+        })?;
         // The rest is the log, which must go somewhere.
         std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
-        Self { child, url: url.expect("an address of the page"), turn_port: port, log }
+        Some(program)
     }
 
     /// The address and the port of the page.

@@ -171,7 +171,10 @@ impl Dns {
     pub(crate) fn set(&self, replicas: &[Ipv4Addr]) {
         let name = "stunner-replicas.default.svc.cluster.local";
         let line = |&ip: &Ipv4Addr| format!("{ip} {name}\n{} {name}\n", v6(ip));
-        fs::write(&self.hosts, replicas.iter().map(line).collect::<String>()).expect("a file");
+        // From one moment on: an earlier signal may have it read at any time.
+        let new = self.hosts.with_extension("new");
+        fs::write(&new, replicas.iter().map(line).collect::<String>()).expect("a file");
+        fs::rename(new, &self.hosts).expect("it is there");
         self.program.signal("HUP");
     }
 }

@@ -1,11 +1,11 @@
 //! A user of the page: the tutorial's messages over a WebSocket with TLS.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use stunner_relay::Transport;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -17,6 +17,9 @@ use crate::net::PUBLIC;
 
 /// Where the page is, by the name that its certificate has.
 pub(crate) const HOST: &str = "webrtc-server";
+
+/// How long a message may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where TURN is, and with which credentials, as the page says it.
 #[derive(Clone, Debug)]
@@ -91,12 +94,15 @@ impl User {
 
     /// The next message of this kind.
     async fn hear(&mut self, id: &str) -> Value {
-        loop {
-            let frame = self.socket.next().await.expect("the page is there").expect("a frame");
-            let Ok(message) = serde_json::from_slice::<Value>(&frame.into_data()) else { continue };
-            if message["id"] == id {
-                return message;
+        let heard = async {
+            loop {
+                let frame = self.socket.next().await.expect("the page is there").expect("a frame");
+                let Ok(message) = serde_json::from_slice::<Value>(&frame.into_data()) else { continue };
+                if message["id"] == id {
+                    return message;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("no {id} in time"))
     }
 }

@@ -1,10 +1,19 @@
 //! Examples, which cargo does not build for a test: they are built here, each once, as the test itself was.
 
 use std::{
+    io,
     path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::Duration,
 };
+
+/// How long a program may take that ends by itself.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where an example is, of which a test file has only one.
 pub(crate) fn binary(name: &str) -> &'static Path {
@@ -22,4 +31,24 @@ pub(crate) fn binary(name: &str) -> &'static Path {
         assert!(status.expect("there is cargo").success(), "the example is built");
         profile.join("examples").join(name)
     })
+}
+
+/// Runs a program to its end, as [`Command::output`] does, but not for ever.
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let _limit = limit(&child);
+    child.wait_with_output()
+}
+
+/// Kills a program that does not end in time, which is when the sender that this returns is dropped.
+pub(crate) fn limit(child: &Child) -> Sender<()> {
+    let (ended, has_ended) = channel();
+    let id = child.id().to_string();
+    thread::spawn(move || {
+        if has_ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let killed = Command::new("kill").args(["-KILL", &id]).status();
+            eprintln!("a program does not end, and is killed: {killed:?}");
+        }
+    });
+    ended
 }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{self, Command, Output},
     sync::{Arc, Mutex},
     thread,
 };
@@ -22,7 +22,8 @@ impl ApiServer {
     pub(crate) fn start(name: &str, objects: &[(&str, Value)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
         let address = listener.local_addr().expect("an address");
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kubernetes-{name}"));
+        let directory =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kubernetes-{name}-{}", process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let cluster = json!({"name": "test", "cluster": {"server": format!("http://{address}")}});
         let context = json!({"name": "test", "context": {"cluster": "test", "user": "test"}});
@@ -54,6 +55,12 @@ impl ApiServer {
     /// What `stunner-config` was patched with.
     pub(crate) fn patches(&self) -> Vec<Value> {
         self.patches.lock().expect("nobody panicked").clone()
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

@@ -63,6 +63,7 @@ impl Container {
     /// The status and the text of one of its probes.
     fn probe(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.health)).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let request = format!("GET {path} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it is sent");
         let mut answer = String::new();
@@ -163,7 +164,10 @@ fn the_page_is_ready_once_it_knows_where_turn_is() {
     assert_eq!(server.probe("/live"), answer("200", "live"));
     assert_eq!(server.probe("/ready"), answer("503", "STUNNER_PUBLIC_ADDR is not known yet"));
 
-    fs::write(server.directory.join("config/STUNNER_PUBLIC_ADDR"), "203.0.113.10").expect("a file");
+    // From one moment on: a file that is not written yet would be a change, too.
+    let (new, config) = (server.directory.join("new"), server.directory.join("config"));
+    fs::write(&new, "203.0.113.10").expect("a file");
+    fs::rename(new, config.join("STUNNER_PUBLIC_ADDR")).expect("it is there");
 
     assert!(server.says("the configuration has changed"));
     assert_eq!(server.probe("/ready"), answer("200", "ready"));

@@ -2,6 +2,7 @@
 
 use std::{
     io::ErrorKind,
+    iter,
     net::{IpAddr, SocketAddr, UdpSocket},
     time::Duration,
 };
@@ -46,7 +47,9 @@ impl Client {
         build: impl FnOnce(MessageBuilder<'_>) -> MessageBuilder<'_>,
     ) -> (u16, Option<SocketAddr>) {
         let bytes = self.request(method, build);
-        let answer = self.answer(&bytes).expect("an answer");
+        // What was sent twice may have been answered twice: the second answer is none to the next request.
+        let answers = |packet: &[u8]| packet.get(8..20) == bytes.get(8..20);
+        let answer = self.answer(&bytes, answers).expect("an answer");
         let message = Message::parse(&answer).expect("a message");
         if let (Ok(realm), Ok(nonce)) = (message.require::<Realm<'_>>(), message.require::<Nonce<'_>>()) {
             self.challenge = Some((realm.as_str().to_owned(), nonce.as_str().to_owned()));
@@ -80,11 +83,11 @@ impl Client {
         buffer
     }
 
-    /// What comes back; the request is sent ten times at most.
-    fn answer(&self, request: &[u8]) -> Option<Vec<u8>> {
+    /// What comes back and is wanted; the request is sent ten times at most.
+    fn answer(&self, request: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         (0..10).find_map(|_| {
             self.socket.send(request).expect("it is sent");
-            self.receive()
+            iter::from_fn(|| self.receive()).find(|packet| is_wanted(packet))
         })
     }
 
@@ -135,7 +138,7 @@ impl Client {
         let number = ChannelNumber::new(number).expect("a channel's number");
         let header = ChannelData::header(number, data.len()).expect("it fits");
         let packet = [&header[..], data].concat();
-        self.answer(&packet).is_some_and(|answer| answer == packet)
+        self.answer(&packet, |answer| answer == packet).is_some()
     }
 
     /// Whether Binding is the first of two requests that is answered.
@@ -143,7 +146,7 @@ impl Client {
         let allocate = self.request(Method::ALLOCATE, |message| message.attribute(&RequestedTransport::UDP));
         self.socket.send(&allocate).expect("it is sent");
         let binding = self.request(Method::BINDING, |message| message);
-        let answer = self.answer(&binding).expect("an answer");
+        let answer = self.answer(&binding, |_| true).expect("an answer");
         let message = Message::parse(&answer).expect("a message");
         (message.class(), message.method()) == (Class::SuccessResponse, Method::BINDING)
     }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::example::binary;
+use crate::example::{binary, limit, output};
 
 /// How long the program may take to say what is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,6 +86,7 @@ impl Program {
 
     /// Waits until it has ended.
     pub(crate) fn ended(&mut self) -> ExitStatus {
+        let _limit = limit(&self.child);
         self.child.wait().expect("it is our child")
     }
 }
@@ -100,11 +101,8 @@ impl Drop for Program {
 
 /// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(binary("stunnerd"))
-        .args(arguments)
-        .env_remove("STUNNER_PORT")
-        .output()
-        .expect("the program starts")
+    let mut command = Command::new(binary("stunnerd"));
+    output(command.args(arguments).env_remove("STUNNER_PORT")).expect("the program starts")
 }
 
 /// A new file of this text.

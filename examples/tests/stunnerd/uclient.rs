@@ -1,18 +1,16 @@
 //! A TURN client that is not ours: coturn's `turnutils_uclient`.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use crate::example::output;
 
 /// Asserts that uclient sends something through the server at this port and loses nothing. Where it is not installed,
 /// this says so, and fails if `CI` is set.
 pub(crate) fn loses_nothing(username: &str, password: &str, port: u16, arguments: &[&str]) {
-    let output = Command::new("turnutils_uclient")
-        .args(["-u", username, "-w", password, "-n", "50", "-m", "2", "-l", "170", "-z", "5"])
-        .args(["-p", &port.to_string()])
-        .args(arguments)
-        .arg("127.0.0.1")
-        .stderr(Stdio::null())
-        .output();
-    let Ok(output) = output else {
+    let mut uclient = Command::new("turnutils_uclient");
+    uclient.args(["-u", username, "-w", password, "-n", "50", "-m", "2", "-l", "170", "-z", "5"]);
+    uclient.args(["-p", &port.to_string()]).args(arguments).arg("127.0.0.1");
+    let Ok(output) = output(&mut uclient) else {
         assert!(std::env::var_os("CI").is_none(), "turnutils_uclient must be installed where CI is set");
         return eprintln!("turnutils_uclient is not installed: nothing was tested");
     };

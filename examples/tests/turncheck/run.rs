@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::example::binary;
+use crate::example::{binary, output};
 
 /// What one run came to.
 pub(crate) struct Run {
@@ -23,15 +23,10 @@ pub(crate) fn check_with(uri: &str, arguments: &[&str], environment: &[(&str, &s
     let own = ["--user", "user", "--password", "pass"];
     let has = |name: &str| arguments.contains(&name);
     let own = if has("--user") || has("--secret") { &[][..] } else { &own };
-    let output = Command::new(binary("turncheck"))
-        .arg(uri)
-        .args(own)
-        .args(arguments)
-        .args(["--json"])
-        .env_remove("SSL_CERT_FILE")
-        .envs(environment.iter().copied())
-        .output()
-        .expect("the program starts");
+    let mut command = Command::new(binary("turncheck"));
+    command.arg(uri).args(own).args(arguments).args(["--json"]);
+    command.env_remove("SSL_CERT_FILE").envs(environment.iter().copied());
+    let output = output(&mut command).expect("the program starts");
     Run {
         status: output.status.code().expect("it ended by itself"),
         stderr: String::from_utf8(output.stderr).expect("text"),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use stunner_relay::{Listener, RelayAddress, StaticUser, TurnServer, TurnServerBuilder};
 
 /// A server on free ports of an address, over UDP and TCP.
@@ -110,12 +111,27 @@ impl Drop for Coturn {
 }
 
 /// A port that is free over UDP and over TCP.
-pub(crate) fn free_port() -> u16 {
+fn free_port() -> u16 {
     loop {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
         let port = socket.local_addr().expect("an address").port();
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
+        }
+    }
+}
+
+/// A port where nobody listens over UDP or TCP, and nobody else can for as long as the sockets are held.
+pub(crate) fn closed_port() -> ([Socket; 2], u16) {
+    loop {
+        let sockets = [Type::DGRAM, Type::STREAM].map(|kind| Socket::new(Domain::IPV4, kind, None));
+        let [udp, tcp] = sockets.map(|socket| socket.expect("a socket"));
+        udp.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+        let address = udp.local_addr().expect("an address");
+        // It hears somebody else only.
+        udp.connect(&SocketAddr::from(([127, 0, 0, 2], 9)).into()).expect("an address");
+        if tcp.bind(&address).is_ok() {
+            return ([udp, tcp], address.as_socket().expect("an address").port());
         }
     }
 }

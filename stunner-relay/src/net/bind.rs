@@ -23,6 +23,13 @@ impl<N: Network> Worker<N> {
         now: Instant,
         reply: &mut [u8; MAX_REPLY],
     ) -> usize {
+        // It holds before the engine has heard of it.
+        if let Some(alternates) = self.shared.draining.get() {
+            let why =
+                if alternates.is_empty() { Refusal::InsufficientCapacity } else { Refusal::TryAlternate };
+            self.drain();
+            return self.server.borrow_mut().reject(request, why, now, reply);
+        }
         // What has ended is freed before another allocation has its place.
         self.publish(now);
         let mut sockets = [None, None];
@@ -36,6 +43,13 @@ impl<N: Network> Worker<N> {
             }
         }
         accepted.reply
+    }
+
+    /// Has the engine make no more allocations, where that was asked for.
+    pub(super) fn drain(&self) {
+        if let Some(alternates) = self.shared.draining.get() {
+            self.server.borrow_mut().drain(alternates);
+        }
     }
 
     fn start_relay(self: &Rc<Self>, id: RelayId, socket: N::Socket) {
@@ -77,9 +91,6 @@ impl<N: Network> Worker<N> {
         family: AddressFamily,
         now: Instant,
     ) -> Result<N::Bound, Refusal> {
-        if self.shared.is_draining() {
-            return Err(Refusal::InsufficientCapacity);
-        }
         let address = self.addresses.iter().find(|address| AddressFamily::of(address.bind) == family);
         let on = *address.ok_or(Refusal::AddressFamilyNotSupported)?;
         let mut ports = self.ports.borrow_mut();

@@ -3,10 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -66,8 +63,7 @@ pub struct TurnServer {
 #[derive(Clone, Debug)]
 enum Phase {
     Running,
-    /// There are other servers to go to instead.
-    Draining(Arc<[SocketAddr]>),
+    Draining,
     Stopped,
 }
 
@@ -110,10 +106,12 @@ impl TurnServer {
     }
 
     /// Takes no more allocations: who asks for one is sent to `alternates` (300, RFC 8489, section 10), or told that there
-    /// is no capacity (508) where none is named. Those there are go on, and are refreshed as before.
+    /// is no capacity (508) where none is named. Those there are go on, and are refreshed as before. What is named the first
+    /// time stays.
     pub fn drain(&self, alternates: &[SocketAddr]) {
-        self.shared.draining.store(true, Ordering::Relaxed);
-        self.phase.send_replace(Phase::Draining(alternates.into()));
+        // It is in force when this returns, though workers may still have to hear of it.
+        self.shared.draining.get_or_init(|| alternates.into());
+        self.phase.send_replace(Phase::Draining);
     }
 
     /// Waits until there is no allocation.
@@ -126,9 +124,7 @@ impl TurnServer {
     /// [Drains](Self::drain) the server, unless it drains already, waits until it is [idle](Self::idle), at most for
     /// `grace`, and stops. Where it was [started on](TurnServerBuilder::start_on) a `LocalSet`, that must run meanwhile.
     pub async fn shutdown(mut self, grace: Duration) {
-        if !self.shared.is_draining() {
-            self.drain(&[]);
-        }
+        self.drain(&[]);
         let _ = tokio::time::timeout(grace, self.idle()).await;
         self.phase.send_replace(Phase::Stopped);
         if self.threads.is_empty() {
@@ -196,7 +192,8 @@ impl RelayAddress {
 /// mailbox where it is for another worker's client.
 #[derive(Debug)]
 struct Shared {
-    draining: AtomicBool,
+    /// Which servers clients are sent to instead, once nobody new gets in.
+    draining: OnceLock<Box<[SocketAddr]>>,
     relays: Arc<LiveRelays>,
     owners: Owners,
     /// One for each worker.
@@ -226,16 +223,12 @@ impl Default for Published {
 impl Shared {
     fn new(relays: Arc<LiveRelays>, advertised: &[IpAddr], workers: usize) -> Self {
         Self {
-            draining: AtomicBool::new(false),
+            draining: OnceLock::new(),
             relays,
             owners: Owners::new(advertised, workers),
             mailboxes: std::iter::repeat_with(Mailbox::default).take(workers).collect(),
             published: std::iter::repeat_with(Published::default).take(workers).collect(),
         }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 
     fn publish(&self, worker: usize, report: Report) {

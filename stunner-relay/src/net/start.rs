@@ -194,9 +194,7 @@ pub(super) fn begin<N: Network>(
 
 /// Tells the engine when there is to be no new allocation.
 async fn drain<N: Network>(worker: Rc<Worker<N>>, mut phases: watch::Receiver<Phase>) {
-    let alternates = match phases.wait_for(|phase| matches!(phase, Phase::Draining(_))).await.as_deref() {
-        Ok(Phase::Draining(alternates)) => alternates.clone(),
-        _ => return,
-    };
-    worker.server.borrow_mut().drain(&alternates);
+    if phases.wait_for(|phase| matches!(phase, Phase::Draining)).await.is_ok() {
+        worker.drain();
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::{
     fmt::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use stunner_proto::{
     Class, Key, MessageBuilder, Method, TransactionId,
     attribute::{Nonce, Realm, Username},
 };
-use tracing::{Event, Level, Metadata, Subscriber, field::Field, span};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, field::Field, span};
 
 /// A request; once there is a nonce, by user `user` of `example.com` with the password `pass`.
 pub(super) fn request(
@@ -58,10 +58,27 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// A subscriber besides. Where there is one alone, `tracing` asks for that of whichever thread comes by an event first, and
+/// what is nobody's there is nobody's for ever: another test must not be the first.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Log::default()));
+
 /// What is logged meanwhile by this thread and has `part` in it.
 pub(super) fn logged(part: &str, work: impl FnOnce()) -> Vec<String> {
+    LazyLock::force(&SECOND);
     let log = Log::default();
     tracing::subscriber::with_default(log.clone(), work);
     let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().filter(|line| line.contains(part)).cloned().collect()
+}
+
+#[test]
+fn what_another_thread_has_come_by_first_is_logged_all_the_same() {
+    let say = || tracing::info!("it is said twice");
+
+    let lines = logged("it is said twice", || {
+        std::thread::spawn(say).join().expect("it is said");
+        say();
+    });
+
+    assert_eq!(lines, ["INFO message=it is said twice"]);
 }

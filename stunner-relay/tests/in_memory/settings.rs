@@ -1,12 +1,13 @@
 //! What a server on somebody else's sockets can be told, and what not.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use stunner_proto::{Class, Message, MessageBuilder, Method, TransactionId};
 use stunner_relay::{Listener, StartError, StaticUser, TurnServer, TurnServerBuilder};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::{
@@ -83,7 +84,8 @@ async fn tcp_listeners_are_bound_behind_the_sockets() {
         stream.write_all(&request).await.expect("it is sent");
 
         let mut answer = [0; 32];
-        stream.read_exact(&mut answer).await.expect("an answer");
+        let read = timeout(Duration::from_secs(60), stream.read_exact(&mut answer)).await;
+        read.expect("it comes in time").expect("an answer");
         assert_eq!(Message::parse(&answer).expect("a message").class(), Class::SuccessResponse);
     })
     .await;

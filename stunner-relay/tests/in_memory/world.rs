@@ -1,9 +1,15 @@
 //! Who there is: a server, clients and peers, in one thread.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use stunner_relay::{DefaultPolicy, RelayAddress, StaticUser, TurnServer, TurnServerBuilder};
-use tokio::task::{LocalSet, yield_now};
+use tokio::{
+    task::{LocalSet, yield_now},
+    time::timeout,
+};
 
 use crate::{
     client::TurnClient,
@@ -48,9 +54,10 @@ pub(crate) fn peer(network: &Switchboard, port: u16) -> MemorySocket {
     network.bind(peer_address(port)).expect("a free address")
 }
 
-/// Where the worker and its clients run.
+/// Where the worker and its clients run, for a day at most, which is no time where the clock is paused.
 pub(crate) async fn in_memory<T>(test: impl Future<Output = T>) -> T {
-    LocalSet::new().run_until(test).await
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    LocalSet::new().run_until(timeout(DAY, test)).await.expect("it ends")
 }
 
 /// Lets all tasks do what they can do now.

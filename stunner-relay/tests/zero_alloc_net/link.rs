@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::{
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+/// How long anything may take that has to come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The same socket twice.
 pub(crate) enum Link {
@@ -57,7 +63,7 @@ impl Link {
     pub(crate) fn wait(&self) {
         let Self::Udp(socket, _) = self else { panic!("datagrams only") };
         socket.set_nonblocking(false).expect("a socket that blocks");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         socket.recv(&mut [0; 4_096]).expect("a datagram");
     }
 
@@ -85,10 +91,13 @@ impl Link {
     pub(crate) async fn take(&self, packets: usize, bytes: usize) {
         let mut buffer = [0; 4_096];
         let (mut reads, mut taken) = (0, 0);
-        while taken < bytes {
-            taken += self.recv(&mut buffer).await;
-            reads += 1;
-        }
+        let all = async {
+            while taken < bytes {
+                taken += self.recv(&mut buffer).await;
+                reads += 1;
+            }
+        };
+        timeout(PATIENCE, all).await.expect("all of it comes in time");
         assert_eq!(taken, bytes);
         assert!(matches!(self, Self::Tcp(..)) || reads == packets);
     }

@@ -31,6 +31,9 @@ mod refused;
 mod ring;
 mod too_long;
 
+/// How long anything may take that has to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
@@ -125,9 +128,14 @@ struct Call {
 /// A socket whose kernel tells what IP headers say.
 fn socket(ip: IpAddr) -> StdUdpSocket {
     let socket = StdUdpSocket::bind((ip, 0)).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     assert!(sys::tell_traffic_class(&socket) && sys::tell_hop_limit(&socket));
     socket
+}
+
+/// Has a socket hear somebody else only: nobody listens on its port, and nobody else can have it.
+fn turn_away(socket: &StdUdpSocket) {
+    socket.connect((Ipv4Addr::new(127, 0, 0, 2), 9)).expect("an address");
 }
 
 /// Sets DSCP and ECN of what a socket sends from now on.
@@ -177,7 +185,7 @@ fn connected(server: SocketAddr) -> Wire {
 fn over_tcp() -> [Call; 2] {
     let connected = |server| {
         let stream = TcpStream::connect::<SocketAddr>(server).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         Wire::Tcp(stream)
     };
     builders(&Listener::tcp("127.0.0.1:0"), V4).map(|builder| call(builder, connected))

@@ -226,6 +226,7 @@ fn between_many_packets_of_another_worker_others_have_their_turn() {
         while seen.last() != Some(&(2 * MAX_COLLECTED)) {
             yield_now().await;
             seen.push(pair.sent.borrow().len());
+            assert!(seen.len() < 1_000, "{seen:?}");
         }
 
         assert!(seen.contains(&MAX_COLLECTED), "{seen:?}");

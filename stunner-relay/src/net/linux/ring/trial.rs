@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, UdpSocket},
     os::fd::AsRawFd,
     thread,
+    time::Duration,
 };
 
 use super::{Outgoing, Rings, buffers::COUNT, epoll::Epoll};
@@ -14,8 +15,12 @@ use crate::net::{batch::RecvBatch, linux::prepare_relay, marks::Copied};
 /// that it takes before others have their turn; some never come back to the rest, nor to what comes later.
 const BURST: usize = 2 * COUNT as usize;
 
-/// So often it is looked for datagrams, which another thread of the kernel may have.
-const LOOKS: usize = 1_000;
+/// So often it is looked in vain for datagrams, which another thread of the kernel may have.
+const LOOKS: usize = 50;
+
+/// How long it rests after it has looked in vain. Who yields instead waits until all others have had their turn, which on a
+/// busy machine is a minute for a thousand times.
+const REST: Duration = Duration::from_millis(1);
 
 /// How many milliseconds waking up may take.
 const WAKE: i32 = 50;
@@ -63,15 +68,16 @@ impl Rings {
         for _ in 0..BURST {
             socket.send_to(b"datagram", to)?;
         }
-        let (mut batch, mut errors, mut came) = (RecvBatch::default(), Vec::new(), 0);
-        for _ in 0..LOOKS {
+        let (mut batch, mut errors) = (RecvBatch::default(), Vec::new());
+        let (mut came, mut in_vain) = (0, 0);
+        while came < BURST && in_vain < LOOKS {
             batch.clear();
             self.receive(&mut batch, &mut errors);
             came += batch.taken();
-            if came >= BURST {
-                break;
+            if batch.taken() == 0 {
+                in_vain += 1;
+                thread::sleep(REST);
             }
-            thread::yield_now();
         }
         self.forget(registered);
         if came >= BURST { Ok(()) } else { Err(io::Error::other("a socket is not emptied")) }

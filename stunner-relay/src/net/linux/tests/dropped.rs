@@ -43,7 +43,7 @@ fn held(builder: TurnServerBuilder, flood: impl FnOnce(&Call)) -> (Call, Counter
     let slow = XorPeerAddress(SocketAddr::new(SLOW, 1));
     call.client
         .send(&request(Method::CREATE_PERMISSION, Some(&call.nonce), |message| message.attribute(&slow)));
-    is_asked.recv_timeout(Duration::from_secs(5)).expect("the worker is held");
+    is_asked.recv_timeout(PATIENCE).expect("the worker is held");
     flood(&call);
     drop(open);
     (call, before)
@@ -60,7 +60,7 @@ impl Call {
             send(mark);
             while let Ok(len) = client.recv(&mut bytes) {
                 if bytes[..len].windows(mark.len()).any(|part| part == mark) {
-                    client.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+                    client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
                     return times.into();
                 }
             }
@@ -119,7 +119,8 @@ fn what_the_kernel_dropped_of_a_relayed_transport_address_stays_counted_when_tha
 async fn drain(socket: &LinuxSocket) -> u64 {
     let mut batch = RecvBatch::default();
     let mut received = 0;
-    socket.ready().await.expect("something has come");
+    let ready = tokio::time::timeout(PATIENCE, socket.ready()).await;
+    ready.expect("something comes").expect("a socket");
     while socket.try_recv(&mut batch).is_ok() {
         received += batch.packets().count() as u64;
         batch.clear();

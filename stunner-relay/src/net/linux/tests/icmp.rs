@@ -98,7 +98,7 @@ async fn fail(relay: &LinuxSocket, router: &Router, error: IcmpError) {
 
 /// Waits for an error.
 pub(super) async fn has_error(relay: &LinuxSocket) -> bool {
-    let ready = tokio::time::timeout(Duration::from_secs(5), relay.ready()).await;
+    let ready = tokio::time::timeout(PATIENCE, relay.ready()).await;
     ready.is_ok_and(|ready| ready.expect("a socket").error)
 }
 

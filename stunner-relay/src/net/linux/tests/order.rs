@@ -5,9 +5,12 @@ use super::{
     *,
 };
 
-/// Where nobody listens: who sends there hears of it at once.
-fn nowhere() -> SocketAddr {
-    socket(V4).local_addr().expect("an address")
+/// Where nobody listens for as long as the socket is held: who sends there hears of it at once.
+fn nowhere() -> (StdUdpSocket, SocketAddr) {
+    let held = socket(V4);
+    turn_away(&held);
+    let address = held.local_addr().expect("an address");
+    (held, address)
 }
 
 /// Another socket of the same ring, and a datagram that it has to send to somebody.
@@ -26,9 +29,10 @@ async fn what_leaves_by_one_socket_keeps_its_order_though_an_icmp_error_comes_in
     let peer = socket(V4);
     let to = peer.local_addr().expect("an address");
     let filler = [plain(beside.local_addr().expect("an address"), b"other")];
+    let (_held, nowhere) = nowhere();
 
     relay.volley(&[
-        (&relay.socket, &[plain(nowhere(), b"lost")]),
+        (&relay.socket, &[plain(nowhere, b"lost")]),
         (&other, &filler),
         (&relay.socket, &[plain(to, b"first")]),
         (&other, &filler),

@@ -43,7 +43,7 @@ impl Relay {
 
     /// Waits for something, and hands each packet to `each`.
     async fn receive(&mut self, mut each: impl FnMut(Packet<'_>)) {
-        let arrived = tokio::time::timeout(Duration::from_secs(5), self.network.arrived()).await;
+        let arrived = tokio::time::timeout(PATIENCE, self.network.arrived()).await;
         arrived.expect("something comes").expect("a ring");
         self.batch.clear();
         self.network.receive(&mut self.batch, &mut self.errors);
@@ -56,7 +56,7 @@ impl Relay {
     /// Waits until the ring tells of errors.
     pub(super) async fn error(&mut self) {
         while !self.errors.contains(&TOKEN) {
-            let arrived = tokio::time::timeout(Duration::from_secs(5), self.network.arrived()).await;
+            let arrived = tokio::time::timeout(PATIENCE, self.network.arrived()).await;
             arrived.expect("an error comes").expect("a ring");
             self.batch.clear();
             self.network.receive(&mut self.batch, &mut self.errors);
@@ -218,7 +218,7 @@ async fn rings_that_were_seen_to_work_wake_who_waits_for_them() {
         rings.receive(&mut RecvBatch::default(), &mut Vec::new());
         tokio::join!(
             async {
-                let arrived = tokio::time::timeout(Duration::from_secs(5), rings.arrived()).await;
+                let arrived = tokio::time::timeout(PATIENCE, rings.arrived()).await;
                 assert!(arrived.is_ok_and(|arrived| arrived.is_ok()));
             },
             async {

@@ -46,7 +46,7 @@ async fn xlt_03_and_04_on_the_wire_a_datagram_has_the_df_bit_where_it_was_asked_
     let peer = StdUdpSocket::bind((Ipv4Addr::new(127, 77, 0, 1), 0)).expect("an address of loopback");
     let to = peer.local_addr().expect("an address");
     wire.bind(&to.into()).expect("the same one");
-    wire.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    wire.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let wire = StdUdpSocket::from(wire);
     let (relay, _) = relay();
     let own = relay.local_addr().expect("an address");
@@ -160,7 +160,7 @@ async fn what_the_kernel_finds_too_long_is_taken_out_of_the_queue_of_a_socket_of
 fn narrowed(last: u8) -> Option<(LinuxSocket, StdUdpSocket)> {
     let router = Router::new(V4)?;
     let peer = StdUdpSocket::bind((Ipv4Addr::new(127, 77, 0, last), 0)).expect("an address of loopback");
-    peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let (relay, _) = relay();
     let own = relay.local_addr().expect("an address");
     router.tell(narrow(600), own, peer.local_addr().expect("an address"));

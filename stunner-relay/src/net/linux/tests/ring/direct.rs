@@ -155,11 +155,10 @@ async fn an_error_of_a_datagram_before_costs_a_busy_peer_no_other() {
     let busy = peer();
     relay.be_busy_with(&busy);
     let address = busy.local_addr().expect("an address");
-    drop(busy);
 
+    turn_away(&busy);
     relay.send_alone(address, b"nobody is there");
-    let busy = StdUdpSocket::bind(address).expect("it is free");
-    busy.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    busy.connect(relay.address).expect("an address");
     relay.send_alone(address, b"data");
 
     assert_eq!(received(&busy).0, b"data");

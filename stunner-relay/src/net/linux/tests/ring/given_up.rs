@@ -12,7 +12,7 @@ use super::*;
 impl Relay {
     /// Waits for something by the socket alone, and hands each packet to `each`.
     async fn read(&mut self, mut each: impl FnMut(Packet<'_>)) {
-        let ready = timeout(Duration::from_secs(5), self.socket.ready()).await;
+        let ready = timeout(PATIENCE, self.socket.ready()).await;
         assert!(ready.expect("something comes").expect("it is polled").data);
         self.batch.clear();
         if self.socket.try_recv(&mut self.batch).is_ok() {
@@ -36,7 +36,7 @@ async fn who_waits_for_a_ring_is_told_that_it_was_given_up_and_so_is_who_asks_ag
     // What is left of trying it out.
     network.receive(&mut batch, &mut errors);
     let waits = async {
-        let arrived = timeout(Duration::from_secs(5), network.arrived()).await;
+        let arrived = timeout(PATIENCE, network.arrived()).await;
         arrived.expect("it is told").expect_err("it is told that it is over");
     };
     let fails = async { network.shared.rings.as_ref().expect("there are some").give_up() };
@@ -60,7 +60,7 @@ async fn a_kernel_that_does_not_take_a_socket_is_not_asked_again_and_the_socket_
 
     assert!(!other.deliver(TOKEN));
 
-    assert!(timeout(Duration::from_secs(5), relay.network.arrived()).await.expect("it is told").is_err());
+    assert!(timeout(PATIENCE, relay.network.arrived()).await.expect("it is told").is_err());
 }
 
 #[tokio::test]
