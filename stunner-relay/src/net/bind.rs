@@ -93,6 +93,10 @@ impl<N: Network> Worker<N> {
     ) -> Result<N::Bound, Refusal> {
         let address = self.addresses.iter().find(|address| AddressFamily::of(address.bind) == family);
         let on = *address.ok_or(Refusal::AddressFamilyNotSupported)?;
+        let keeps = matches!(request.wants().port, PortWish::EvenAndNext(_));
+        if keeps && self.keeps_enough_for(request.user(), now) {
+            return Err(Refusal::QuotaReached);
+        }
         let mut ports = self.ports.borrow_mut();
         let bound = match request.wants().port {
             PortWish::EvenAndNext(token) => ports.bind_pair(&self.network, on).map(|(even, next)| {
@@ -105,6 +109,12 @@ impl<N: Network> Worker<N> {
             self.complaints.log(format_args!("no relayed port could be bound on {}", on.bind), &error, now);
             Refusal::InsufficientCapacity
         })
+    }
+
+    /// Whether as many ports are kept for a user as allocations are allowed: they outlive these, and take ports and files, too.
+    fn keeps_enough_for(&self, user: &str, now: Instant) -> bool {
+        let quota = self.server.borrow().config().max_allocations_per_user;
+        quota.is_some_and(|quota| self.reservations().of_user(user, now) >= quota)
     }
 
     /// Makes a bound port a socket of this worker, and says what peers are told of it.

@@ -167,6 +167,12 @@ impl<S> Reservations<S> {
         self.kept.insert(token, reservation);
     }
 
+    /// How many are kept for a user.
+    pub(super) fn of_user(&mut self, user: &str, now: Instant) -> usize {
+        self.expire(now);
+        self.kept.values().filter(|kept| *kept.user == *user).count()
+    }
+
     /// What is kept under a token: once, in time, and for its user.
     pub(super) fn take(&mut self, token: ReservationToken, user: &str, now: Instant) -> Option<S> {
         self.expire(now);

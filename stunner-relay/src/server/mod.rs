@@ -163,6 +163,12 @@ impl Server {
         }
     }
 
+    /// How it was configured.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Takes in one packet from a client: a datagram, or one frame of a stream. A response is written to `reply`.
     #[inline]
     pub fn handle_client<'p>(

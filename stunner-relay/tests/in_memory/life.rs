@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stunner_proto::{
     Class, Message, MessageBuilder, Method, TransactionId,
-    attribute::{EvenPort, RequestedTransport, ReservationToken, XorRelayedAddress},
+    attribute::{ErrorCode, EvenPort, Lifetime, RequestedTransport, ReservationToken, XorRelayedAddress},
 };
 use tokio::{
     task::LocalSet,
@@ -78,9 +78,17 @@ async fn a_packet_takes_as_long_as_its_two_wires() {
 
 /// What a server that wants no credentials answers.
 async fn ask(client: &MemorySocket, build: impl FnOnce(MessageBuilder<'_>) -> MessageBuilder<'_>) -> Vec<u8> {
+    ask_for(client, Method::ALLOCATE, |message| build(message.attribute(&RequestedTransport::UDP))).await
+}
+
+async fn ask_for(
+    client: &MemorySocket,
+    method: Method,
+    build: impl FnOnce(MessageBuilder<'_>) -> MessageBuilder<'_>,
+) -> Vec<u8> {
     let mut bytes = [0; 128];
-    let request = MessageBuilder::new(Class::Request, Method::ALLOCATE, TransactionId([1; 12]), &mut bytes);
-    let len = build(request.attribute(&RequestedTransport::UDP)).finish().expect("it fits");
+    let request = MessageBuilder::new(Class::Request, method, TransactionId([1; 12]), &mut bytes);
+    let len = build(request).finish().expect("it fits");
     client.send(bytes[..len].to_vec(), LISTENER);
     client.recv().await.expect("an answer").0
 }
@@ -101,6 +109,32 @@ async fn a_port_that_is_reserved_is_kept_on_any_network() {
 
         let port = |answer: &Message<'_>| answer.require::<XorRelayedAddress>().expect("an address").0.port();
         assert_eq!((port(&even) % 2, port(&next)), (0, port(&even) + 1));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_has_no_more_ports_kept_than_allocations() {
+    in_memory(async {
+        let network = Switchboard::default();
+        let builder = builder().unauthenticated().user_quota(2);
+        let _server = builder.start_on(network.clone(), [listener(&network)]).expect("a server in memory");
+        let pair = EvenPort { reserve_next: true };
+        let code = |answer: &[u8]| {
+            let answer = Message::parse(answer).expect("a message");
+            answer.require::<ErrorCode<'_>>().map(|error| error.code()).ok()
+        };
+
+        for n in [1, 2] {
+            let client = network.bind(client_address(n)).expect("a free address");
+            assert_eq!(code(&ask(&client, |message| message.attribute(&pair)).await), None);
+            ask_for(&client, Method::REFRESH, |message| message.attribute(&Lifetime(0))).await;
+        }
+        let third = network.bind(client_address(3)).expect("a free address");
+
+        assert_eq!(code(&ask(&third, |message| message.attribute(&pair)).await), Some(486));
+        sleep(Duration::from_secs(45)).await;
+        assert_eq!(code(&ask(&third, |message| message.attribute(&pair)).await), None);
     })
     .await;
 }
