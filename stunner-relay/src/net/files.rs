@@ -67,6 +67,17 @@ fn remedy(error: &io::Error) -> Option<String> {
     }
 }
 
+/// How many files the process may have open, where it is known.
+#[cfg(target_os = "linux")]
+pub(super) fn most_files() -> Option<usize> {
+    super::linux::open_files().ok().map(|files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) const fn most_files() -> Option<usize> {
+    None
+}
+
 /// The present limit in brackets, where it is known.
 #[cfg(target_os = "linux")]
 fn limit() -> String {

@@ -167,8 +167,9 @@ impl Seed {
             ports: self.ports,
             reservations: self.reservations,
             addresses: self.addresses,
-            shared: self.shared,
             max_added_latency: self.max_added_latency,
+            max_connections: stream::most_connections(self.shared.mailboxes.len()),
+            shared: self.shared,
             index: self.index,
         };
         begin(parts, tcp, phases);

@@ -1,8 +1,9 @@
 //! One client on a stream: frames in, a bounded backlog out.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io::{self, IoSlice, Read},
+    net::Shutdown,
     pin::pin,
     rc::Rc,
     time::Duration,
@@ -21,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{marks::Marks, outbox::MAX_SENT, socket::Network, worker::Worker};
+use super::{files::most_files, marks::Marks, outbox::MAX_SENT, socket::Network, worker::Worker};
 use crate::{Client, FiveTuple, ListenerId, Transport};
 
 mod backlog;
@@ -35,8 +36,17 @@ const MAX_STRANGER: usize = 8 << 10;
 /// How long a connection may be without an allocation, or with half a frame.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Connections of one worker; more are closed at once.
+/// Connections of one worker, where it may have as many files.
 const MAX_CONNECTIONS: usize = 8_192;
+
+/// So many connections are looked at for one that may be closed for another.
+const LOOKS: usize = 16;
+
+/// How many connections one of so many workers may have: half of the files at most are theirs all together, for allocations
+/// need some, too.
+pub(super) fn most_connections(workers: usize) -> usize {
+    most_files().map_or(MAX_CONNECTIONS, |files| (files / 2 / workers.max(1)).clamp(1, MAX_CONNECTIONS))
+}
 
 /// A client's stream, to write to from wherever its packets come.
 pub(super) struct Connection {
@@ -44,6 +54,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     backlog: RefCell<Backlog>,
     waiting: Notify,
+    /// It was closed, and its task has to hear of it.
+    closed: Cell<bool>,
 }
 
 impl Connection {
@@ -70,6 +82,12 @@ impl Connection {
             self.waiting.notify_one();
         }
         dropped
+    }
+
+    /// Has both sides see the end of the stream.
+    fn close(&self) {
+        self.closed.set(true);
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
     }
 
     /// Reads what is there. When it is less than there is room for, nothing is left: that spares the call that says so.
@@ -118,9 +136,26 @@ pub(super) async fn accept<N: Network>(worker: Rc<Worker<N>>, listener: Listener
     }
 }
 
+impl<N: Network> Worker<N> {
+    /// Whether there is room for another connection. Where all places are taken, one without an allocation loses its own, drawn
+    /// by lot: whoever takes places from others has most of them, and loses most.
+    fn makes_room_for_a_connection(&self) -> bool {
+        let connections = self.connections.borrow();
+        if connections.len() < self.max_connections {
+            return true;
+        }
+        let drawn = (0..LOOKS).filter_map(|_| connections.get(rand::random_range(0..connections.len())));
+        let mut strangers = drawn.filter(|found| !found.closed.get() && !self.has_allocation(&found.tuple));
+        let Some(stranger) = strangers.next() else { return false };
+        tracing::debug!(client = %stranger.tuple.client, "a connection without an allocation was closed for another one");
+        stranger.close();
+        true
+    }
+}
+
 async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: TcpStream) {
     let (Ok(client), Ok(server)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    if worker.connections.borrow().len() >= MAX_CONNECTIONS {
+    if !worker.makes_room_for_a_connection() {
         let error = io::Error::other("there are too many connections");
         worker.complaints.log(
             format_args!("a connection of {client} was closed"),
@@ -132,8 +167,13 @@ async fn serve<N: Network>(worker: Rc<Worker<N>>, listener: ListenerId, stream: 
     // Media suffers from delay more than from small segments.
     let _ = stream.set_nodelay(true);
     let tuple = FiveTuple { client, server, transport: Transport::Tcp };
-    let connection =
-        Rc::new(Connection { tuple, stream, backlog: RefCell::default(), waiting: Notify::new() });
+    let connection = Rc::new(Connection {
+        tuple,
+        stream,
+        backlog: RefCell::default(),
+        waiting: Notify::new(),
+        closed: Cell::new(false),
+    });
     let key = worker.connections.borrow_mut().insert(connection.clone());
     if let Ok(link) = u32::try_from(key) {
         let ended = tokio::select! {

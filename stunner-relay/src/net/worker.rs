@@ -56,6 +56,8 @@ pub(super) struct Worker<N: Network> {
     lost: Cell<u64>,
     /// How many frames were dropped because a client on a stream reads too slowly.
     pub(super) late: Cell<u64>,
+    /// How many connections there may be.
+    pub(super) max_connections: usize,
     pub(super) index: usize,
 }
 
@@ -81,6 +83,7 @@ pub(super) struct Parts<N: Network> {
     pub(super) addresses: Vec<RelayAddress>,
     pub(super) shared: Arc<Shared>,
     pub(super) max_added_latency: Option<Duration>,
+    pub(super) max_connections: usize,
     pub(super) index: usize,
 }
 
@@ -106,6 +109,7 @@ impl<N: Network> Worker<N> {
             dropped: Cell::new(0),
             lost: Cell::new(0),
             late: Cell::new(0),
+            max_connections: parts.max_connections,
             index: parts.index,
         })
     }

@@ -15,6 +15,7 @@ use crate::{
         DatagramSocket, Network, Phase, Report, Shared, StartError, TurnServer,
         ports::Ports,
         start::{Bound, BoundSocket, begin},
+        stream::most_connections,
         worker::{Parts, SharedReservations},
     },
 };
@@ -99,6 +100,7 @@ impl TurnServerBuilder {
             addresses: self.addresses,
             shared: shared.clone(),
             max_added_latency: self.max_added_latency,
+            max_connections: most_connections(1),
             index: 0,
         };
         let (phase, phases) = watch::channel(Phase::Running);

@@ -109,6 +109,7 @@ impl Pair {
                 addresses: vec![RelayAddress::bind(SERVER.into()).advertise(ADVERTISED.into())],
                 shared: shared.clone(),
                 max_added_latency: None,
+                max_connections: 1,
                 index,
             })
         });

@@ -30,8 +30,16 @@ use crate::{
     },
 };
 
+/// More connections than a test makes.
+const MANY: usize = 100;
+
 /// A worker that has nobody yet.
 fn worker() -> Rc<Worker<TokioNetwork>> {
+    worker_of(MANY)
+}
+
+/// One that takes so many connections.
+fn worker_of(max_connections: usize) -> Rc<Worker<TokioNetwork>> {
     let peers = RelayOnly::new().allow("127.0.0.0/8".parse().expect("a range"));
     let mut config = Config::new("example.com", StaticUser::new("user", "pass"), peers);
     config.mobility = true;
@@ -44,6 +52,7 @@ fn worker() -> Rc<Worker<TokioNetwork>> {
         addresses: vec![RelayAddress::bind(Ipv4Addr::LOCALHOST.into())],
         shared: Arc::new(Shared::new(Arc::new(LiveRelays::default()), &[], 1)),
         max_added_latency: None,
+        max_connections,
         index: 0,
     });
     worker.start();
@@ -303,6 +312,57 @@ async fn what_comes_for_who_is_gone_does_not_go_to_who_has_the_place_of_that_con
             assert_eq!(data, b"hers");
             let next = ask(&mut there, &request(Method::BINDING, None, |message| message)).await;
             assert_eq!(Message::parse(&next).expect("a message").class(), Class::SuccessResponse);
+        })
+        .await;
+}
+
+/// Connections to a worker that takes two, and its address: both have been answered something.
+async fn two_of_two(greet: impl AsyncFn(&mut TcpStream)) -> ([TcpStream; 2], SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let server = listener.local_addr().expect("an address");
+    let mut first = connect(worker_of(2), listener).await;
+    let mut second = TcpStream::connect(server).await.expect("a connection");
+    greet(&mut first).await;
+    greet(&mut second).await;
+    ([first, second], server)
+}
+
+async fn bind(stream: &mut TcpStream) {
+    let bound = ask(stream, &request(Method::BINDING, None, |message| message)).await;
+    assert_eq!(Message::parse(&bound).expect("a message").class(), Class::SuccessResponse);
+}
+
+#[tokio::test]
+async fn where_all_places_are_taken_one_without_an_allocation_loses_its_own() {
+    LocalSet::new()
+        .run_until(async {
+            let ([mut first, mut second], server) = two_of_two(bind).await;
+
+            let mut third = TcpStream::connect(server).await.expect("a connection");
+            bind(&mut third).await;
+
+            let [mut byte, mut other] = [[0]; 2];
+            let (closed, mut left) = tokio::select! {
+                read = first.read(&mut byte) => (read, second),
+                read = second.read(&mut other) => (read, first),
+            };
+            assert_eq!(closed.expect("the end of the stream"), 0);
+            bind(&mut left).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn who_has_an_allocation_loses_no_place() {
+    LocalSet::new()
+        .run_until(async {
+            let ([mut first, mut second], server) = two_of_two(allocate).await;
+
+            let mut third = TcpStream::connect(server).await.expect("a connection");
+
+            assert_eq!(third.read(&mut [0]).await.expect("the end of the stream"), 0);
+            bind(&mut first).await;
+            bind(&mut second).await;
         })
         .await;
 }
