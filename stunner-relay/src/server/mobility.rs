@@ -125,9 +125,7 @@ impl Server {
     ) -> Result<AllocationId, Refusal> {
         let (from, now) = (request.exchange.from, request.now);
         let MobilityTicket(ticket) = request.message.require::<MobilityTicket<'_>>()?;
-        if !self.config.mobility {
-            return Err(Refusal::MobilityForbidden);
-        }
+        self.may_move(&from.tuple)?;
         let (id, serial) = self.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
         let taken = self.is_taken(&from.tuple, id, now);
         let allocation = self.table.get_mut(id).filter(|found| found.is_live(now));
@@ -163,6 +161,15 @@ impl Server {
             self.arrive(id);
         }
         Ok(id)
+    }
+
+    /// Whether allocations move, and to there. Two that were each other's clients would send what comes to one of them to and
+    /// fro for ever.
+    fn may_move(&self, to: &FiveTuple) -> Result<(), Refusal> {
+        if !self.config.mobility {
+            return Err(Refusal::MobilityForbidden);
+        }
+        if self.config.relays.is_live(to.client) { Err(Refusal::Forbidden) } else { Ok(()) }
     }
 
     /// Whether a five-tuple belongs to another allocation; one that has expired makes way.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use stunner_proto::{
-    AttributeType, Method,
-    attribute::{MobilityTicket, RequestedTransport},
+    AttributeType, Class, Method, TransactionId,
+    attribute::{Data, MobilityTicket, RequestedTransport, XorPeerAddress},
 };
 use stunner_relay::{Closed, Event, MAX_REPLY, Output};
 
 use crate::{
     mobility::{Call, ticket},
-    world::{Answer, Received, client, peer},
+    world::{Answer, LISTENER, Received, User, World, client, message, peer},
 };
 
 /// Why the allocation ended, if it has.
@@ -238,4 +238,31 @@ fn alc_03_the_same_allocate_again_brings_a_ticket_that_is_good() {
     }
 
     assert_eq!(call.go(client(2)).address, client(2));
+}
+
+/// What somebody asks from a relayed transport address, by a client that has it, and the answer.
+fn ask_through(world: &mut World, client: &User, bytes: &[u8]) -> Answer {
+    let sent = message(Class::Indication, Method::SEND, TransactionId([7; 12]), |message| {
+        message.attribute(&XorPeerAddress(LISTENER)).attribute(&Data(bytes))
+    });
+    world.send(client.address, LISTENER, &sent);
+    let mut came = client.received(world);
+    let Some(Received::Data(LISTENER, answer)) = came.pop() else { panic!("no answer: {came:?}") };
+    Answer(answer)
+}
+
+#[test]
+fn sec_05_an_allocation_does_not_move_to_a_relayed_transport_address_of_its_own_server() {
+    let mut call = Call::over_udp();
+    let mut second = User::new(client(2));
+    let address = second.allocate(&mut call.world);
+    assert_eq!(second.permit(&mut call.world, &[LISTENER]), 0);
+    let mut there = User { address, nonce: String::new(), ..call.user.clone() };
+    let bare = there.signed(Method::REFRESH, |message| message);
+    there.take_nonce(&ask_through(&mut call.world, &second, &bare));
+    let bytes = there.signed(Method::REFRESH, |message| message.attribute(&MobilityTicket(&call.ticket)));
+
+    let answer = ask_through(&mut call.world, &second, &bytes);
+
+    assert_eq!(answer.code(), 403);
 }
