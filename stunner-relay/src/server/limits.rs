@@ -31,10 +31,12 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Whether so many bytes are there. `now` is in milliseconds.
     pub(super) fn has(&mut self, bytes: usize, limit: Bandwidth, now: u64) -> bool {
+        let burst = limit.burst.saturating_mul(1_000);
         let back = now.saturating_sub(self.at).saturating_mul(limit.bytes_per_second);
-        self.used = self.used.saturating_sub(back);
-        self.at = now;
-        self.used.saturating_add(thousandths(bytes)) <= limit.burst.saturating_mul(1_000)
+        // What was used up under another limit, or under none, is a debt of one burst at most.
+        self.used = self.used.min(burst).saturating_sub(back);
+        self.at = self.at.max(now);
+        self.used.saturating_add(thousandths(bytes)) <= burst
     }
 
     /// Takes bytes that [were there](Self::has).
@@ -159,6 +161,16 @@ mod tests {
         let passed = (1..=1_000).filter(|&now| takes(&mut bucket, 1, limit, now)).count();
 
         assert_eq!(passed, 10);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_wins_nothing_back() {
+        let limit = Bandwidth::new(1_000);
+        let mut bucket = Bucket::default();
+        assert!(takes(&mut bucket, 1_000, limit, 1_000));
+
+        assert!(!takes(&mut bucket, 1, limit, 0));
+        assert!(!takes(&mut bucket, 1, limit, 1_000));
     }
 
     #[test]
