@@ -96,6 +96,8 @@ struct User {
     allocations: usize,
     first: Option<AllocationId>,
     buckets: Buckets,
+    /// Whether it is among those that are remembered for a while: once, however often it comes and goes.
+    idle: bool,
 }
 
 impl Table {
@@ -203,6 +205,7 @@ impl Table {
                 allocations: 0,
                 first: None,
                 buckets: Buckets::default(),
+                idle: false,
             })
         });
         allocation.rest.user = user;
@@ -263,11 +266,17 @@ impl Table {
         if !self.users[user].buckets.is_touched() {
             return self.forget_user(user);
         }
+        if std::mem::replace(&mut self.users[user].idle, true) {
+            return;
+        }
         self.idle.push_back(user);
         if self.idle.len() > MAX_IDLE
             && let Some(oldest) = self.idle.pop_front()
         {
-            self.forget_user(oldest);
+            self.users[oldest].idle = false;
+            if self.users[oldest].allocations == 0 {
+                self.forget_user(oldest);
+            }
         }
     }
 

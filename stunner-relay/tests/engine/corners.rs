@@ -314,3 +314,26 @@ fn sec_06_who_sent_much_before_a_limit_was_lowered_waits_for_one_burst_at_most()
 
     assert!(user.reaches(&mut world, peer(1)));
 }
+
+#[test]
+fn sec_06_a_user_that_comes_and_goes_does_not_win_back_what_another_used_up() {
+    let mut limited = config_of_many();
+    limited.user_bandwidth = Some(Bandwidth { bytes_per_second: 0, burst: 10_000 });
+    limited.max_challenges = u32::MAX;
+    let mut world = World::new(limited);
+    let come_and_go = |world: &mut World, name, data: &[u8]| {
+        let mut user = User::named(client(1), name, "pass");
+        user.allocate(world);
+        assert_eq!(user.permit(world, &[peer(1)]), 0);
+        user.send(world, peer(1), data);
+        assert_eq!(user.refresh(world, 0).code(), 0);
+        world.take(peer(1)).len()
+    };
+    assert_eq!(come_and_go(&mut world, "user", &[7; 10_000]), 1);
+
+    for _ in 0..=4_096 {
+        assert_eq!(come_and_go(&mut world, "other", b"!"), 1);
+    }
+
+    assert_eq!(come_and_go(&mut world, "user", b"!"), 0);
+}
