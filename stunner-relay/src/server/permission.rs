@@ -102,8 +102,7 @@ pub(super) fn passes(config: &Config, allocation: &Allocation, verdict: Verdict,
     }
 }
 
-/// What the policy that is in force now says about a peer, or about one port of it, that an earlier policy permitted;
-/// `None` says that it is over.
+/// What the policy that is in force now says about a peer, or about one port of it, that an earlier policy permitted.
 #[cold]
 pub(super) fn judge_again(
     config: &Config,
@@ -111,8 +110,9 @@ pub(super) fn judge_again(
     peer: IpAddr,
     port: Option<u16>,
     generation: u32,
-) -> Option<Judged> {
-    let permitted = |port| self::verdict(config, allocation, peer, port).permits();
-    let verdict = self::verdict(config, allocation, peer, None);
-    (verdict.permits() && permitted(port)).then_some(Judged { verdict, generation })
+) -> Judged {
+    let of_peer = verdict(config, allocation, peer, None);
+    let of_port = verdict(config, allocation, peer, port);
+    let verdict = if of_peer.permits() && !of_port.permits() { of_port } else { of_peer };
+    Judged { verdict, generation }
 }

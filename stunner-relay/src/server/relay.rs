@@ -85,7 +85,7 @@ impl Server {
         let allocation = table.get_mut(id)?;
         let judged = judge_again(config, allocation, peer.ip(), None, *generation);
         allocation.permissions.judge(peer.ip(), judged);
-        judged
+        judged.verdict.permits().then_some(judged)
     }
 
     #[cold]
@@ -94,7 +94,7 @@ impl Server {
         let allocation = table.get_mut(id)?;
         let judged = judge_again(config, allocation, peer.ip(), Some(peer.port()), *generation);
         allocation.channels.judge(number, judged);
-        judged
+        judged.verdict.permits().then_some(judged)
     }
 
     #[inline]

@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -315,4 +318,38 @@ fn what_was_counted_for_a_network_is_given_back_though_networks_are_counted_othe
     assert_eq!(allocate(&mut live, "user", "pass"), 0);
 
     assert_eq!(live.user.ask_to_allocate(&mut live.world, |message| message).code(), 486);
+}
+
+/// Knows peers once it has looked for them.
+struct Looking(Arc<AtomicBool>);
+
+impl PeerPolicy for Looking {
+    fn judge(&self, _: IpAddr, _: Option<u16>, _: &Client, _: &str) -> Verdict {
+        if self.0.load(Ordering::Relaxed) { Verdict::Allow } else { Verdict::NotYet }
+    }
+}
+
+#[test]
+fn a_permission_of_which_another_policy_knows_nothing_yet_goes_on_once_it_does() {
+    let mut live = Live::new();
+    let found = Arc::new(AtomicBool::new(false));
+    live.policy(Looking(found.clone()));
+    assert_eq!((live.reaches(), live.hears()), ([false; 2], [false; 2]));
+
+    found.store(true, Ordering::Relaxed);
+
+    assert_eq!((live.reaches(), live.hears()), ([true; 2], [true; 2]));
+}
+
+#[test]
+fn a_channel_of_which_another_policy_knows_nothing_yet_goes_on_once_it_does() {
+    let mut live = Live::new();
+    assert_eq!(live.user.bind(&mut live.world, 0x4000, peer(1)), 0);
+    let found = Arc::new(AtomicBool::new(false));
+    live.policy(Looking(found.clone()));
+    assert!(!live.user.reaches_over(&mut live.world, 0x4000, peer(1)));
+
+    found.store(true, Ordering::Relaxed);
+
+    assert!(live.user.reaches_over(&mut live.world, 0x4000, peer(1)));
 }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use stunner_proto::{ChannelNumber, attribute::AddressFamily};
 
 use super::{Address, Judged};
-use crate::Refusal;
+use crate::{Refusal, Verdict};
 
 /// How long a channel lives: 600 s (RFC 8656, section 12).
 pub(crate) const CHANNEL_LIFETIME: u64 = 600_000;
@@ -59,12 +59,13 @@ impl Channels {
         if same { Ok(()) } else { Err(Refusal::BadRequest) }
     }
 
-    /// Takes down what another policy says of a channel: `None` ends it.
-    pub(crate) fn judge(&mut self, number: ChannelNumber, judged: Option<Judged>) {
+    /// Takes down what another policy says of a channel: a denial ends it, and what nobody knows yet is asked again.
+    pub(crate) fn judge(&mut self, number: ChannelNumber, judged: Judged) {
         let Some(at) = self.numbered(number) else { return };
-        match judged {
-            Some(judged) => self.entries[at].judged = judged,
-            None => self.entries[at].expires = 0,
+        match judged.verdict {
+            Verdict::Deny => self.entries[at].expires = 0,
+            Verdict::NotYet => {}
+            _ => self.entries[at].judged = judged,
         }
     }
 
@@ -139,7 +140,6 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Verdict;
 
     const ALLOWED: Judged = Judged { verdict: Verdict::Allow, generation: 0 };
 

@@ -64,13 +64,14 @@ impl Permissions {
         }
     }
 
-    /// Takes down what another policy says of a peer: `None` ends the permission.
-    pub(crate) fn judge(&mut self, peer: IpAddr, judged: Option<Judged>) {
+    /// Takes down what another policy says of a peer: a denial ends the permission, and what nobody knows yet is asked again.
+    pub(crate) fn judge(&mut self, peer: IpAddr, judged: Judged) {
         let Some(at) = self.position(peer) else { return };
         let entry = &mut self.entries[at];
-        match judged {
-            Some(judged) => (entry.verdict, entry.generation) = (judged.verdict, judged.generation),
-            None => entry.expires = 0,
+        match judged.verdict {
+            Verdict::Deny => entry.expires = 0,
+            Verdict::NotYet => {}
+            verdict => (entry.verdict, entry.generation) = (verdict, judged.generation),
         }
     }
 
@@ -141,7 +142,7 @@ mod tests {
         let mut permissions = Permissions::default();
         permissions.install(ip(1), ALLOWED, 0);
 
-        permissions.judge(ip(1), None);
+        permissions.judge(ip(1), Judged { verdict: Verdict::Deny, generation: 1 });
         assert!(permissions.get(ip(1), 1).is_none());
 
         permissions.install(ip(1), ALLOWED, 1);
