@@ -268,9 +268,7 @@ impl Server {
     fn close(&mut self, relay: RelayId, why: Closed) {
         let Some(allocation) = self.table.get(relay.allocation) else { return };
         let (client, user) = (allocation.client, allocation.rest.known.user.clone());
-        if allocation.halves().count() == 1 {
-            self.end_connections(relay.allocation);
-        }
+        self.end_connections(relay);
         if let Some(half) = self.table.remove(relay) {
             let (relayed, traffic) = (half.relayed(), half.traffic);
             self.config.relays.set(relayed, false);

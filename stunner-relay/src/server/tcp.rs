@@ -121,6 +121,11 @@ impl Connections {
         Some(allocation)
     }
 
+    /// That of its peer.
+    fn family(&self, id: ConnectionId) -> Option<AddressFamily> {
+        self.by_id.get(&id.0).map(|found| AddressFamily::of(found.peer.ip()))
+    }
+
     pub(super) fn next_expiry(&self) -> Option<u64> {
         self.waiting.peek().map(|Reverse((at, _))| *at)
     }
@@ -257,13 +262,18 @@ impl Server {
         }
     }
 
-    /// Connections of an allocation that is about to end.
-    pub(super) fn end_connections(&mut self, id: AllocationId) {
-        let ended = self.table.get_mut(id).map(|allocation| std::mem::take(&mut allocation.rest.connections));
-        for connection in ended.unwrap_or_default() {
-            self.connections.close(connection);
-            self.events.push_back(Event::Disconnected { connection });
-        }
+    /// Connections of a relayed transport address that is about to end: those with peers of its family.
+    pub(super) fn end_connections(&mut self, relay: RelayId) {
+        let Self { table, connections, events, .. } = self;
+        let Some(allocation) = table.get_mut(relay.allocation) else { return };
+        allocation.rest.connections.retain(|&connection| {
+            let other = connections.family(connection).is_some_and(|family| family != relay.family);
+            if !other {
+                connections.close(connection);
+                events.push_back(Event::Disconnected { connection });
+            }
+            other
+        });
     }
 
     /// Ends what nobody has bound in time.

@@ -5,13 +5,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use stunner_proto::{
     AttributeType, Class, MessageBuilder, Method,
     attribute::{
-        ConnectionId, DontFragment, EvenPort, Lifetime, RequestedTransport, ReservationToken, XorPeerAddress,
-        XorRelayedAddress,
+        AdditionalAddressFamily, AddressFamily, ConnectionId, DontFragment, EvenPort, Lifetime,
+        RequestedAddressFamily, RequestedTransport, ReservationToken, XorPeerAddress, XorRelayedAddress,
     },
 };
 use stunner_relay::{Config, DefaultPolicy, Event, MAX_REPLY};
 
-use crate::world::{Answer, Everyone, User, World, client, config, config_of_many, peer, peer_v6};
+use crate::world::{Answer, Everyone, SERVER_V6, User, World, client, config, config_of_many, peer, peer_v6};
 
 fn with_connections(mut config: Config) -> Config {
     config.tcp = true;
@@ -342,4 +342,26 @@ fn where_connections_are_not_relayed_they_are_unsupported() {
 
     assert_eq!(user.ask(&mut world, Method::ALLOCATE, tcp).code(), 442);
     assert!(user.request(&mut world, Method::CONNECT, |message| message).is_none());
+}
+
+#[test]
+fn tcp_25_and_ref_07_connections_end_with_the_family_of_their_peer() {
+    let mut world = World::new(with_connections(config(Everyone)));
+    world.ports.addresses.push(SERVER_V6);
+    world.connect(client(1));
+    let mut user = User::new(client(1));
+    let both = AdditionalAddressFamily(AddressFamily::V6);
+    assert_eq!(user.ask(&mut world, Method::ALLOCATE, |message| tcp(message).attribute(&both)).code(), 0);
+    let connections = [peer(1), peer_v6(1)].map(|peer| {
+        assert!(dial(&mut world, &mut user, peer).is_none());
+        let answer = world.take_connection(true);
+        answer.get::<ConnectionId>()
+    });
+
+    let answer = user.ask(&mut world, Method::REFRESH, |message| {
+        message.attribute(&RequestedAddressFamily(AddressFamily::V6)).attribute(&Lifetime(0))
+    });
+
+    assert_eq!(answer.code(), 0);
+    assert_eq!(connections.map(|connection| is_over(&world, connection)), [false, true]);
 }
