@@ -58,7 +58,8 @@ pub use tcp::ConnectRequest;
 /// The longest response in bytes: what passes every network unfragmented. A longer list of unknown attributes is cut.
 pub const MAX_REPLY: usize = 1232;
 
-/// How many allocations one call of [`Server::handle_timeout`] ends at most, so that packets do not wait for it.
+/// How many allocations, and how many connections, one call of [`Server::handle_timeout`] looks at, so that packets do not
+/// wait for it.
 const MAX_EXPIRIES: usize = 256;
 
 /// A TURN server without sockets.
@@ -203,7 +204,7 @@ impl Server {
         }
     }
 
-    /// Ends what has expired: at most 256 allocations a call. Call it when [`poll_timeout`](Self::poll_timeout) says so.
+    /// Ends what has expired: at most 256 allocations, and connections, a call. Call it when [`poll_timeout`](Self::poll_timeout) says so.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.time(now);
         self.expire_connections(now);

@@ -281,10 +281,8 @@ impl Table {
     }
 
     fn forget_user(&mut self, user: usize) {
-        if self.users.get(user).is_some_and(|user| user.allocations == 0) {
-            let User { name, .. } = self.users.remove(user);
-            self.by_user.remove(&name);
-        }
+        let User { name, .. } = self.users.remove(user);
+        self.by_user.remove(&name);
     }
 
     /// Takes from the heap what allocations left there that have ended, before it grows.
@@ -311,7 +309,8 @@ impl Table {
         self.expiries.push(Reverse((at, id)));
     }
 
-    /// An allocation of which something has expired; it is still to be removed, and the rest to be [queued](Self::queue).
+    /// An allocation of which something may have expired; that is still to be removed, and the rest to be
+    /// [queued](Self::queue).
     pub(super) fn pop_expired(&mut self, now: u64) -> Option<AllocationId> {
         while let Some(&Reverse((at, id))) = self.expiries.peek() {
             if at > now {
@@ -323,10 +322,7 @@ impl Table {
                 continue;
             };
             allocation.rest.queued = u64::MAX;
-            if allocation.next_expiry().is_some_and(|expires| expires <= now) {
-                return Some(id);
-            }
-            self.queue(id);
+            return Some(id);
         }
         None
     }

@@ -15,7 +15,7 @@ use stunner_proto::{
 };
 
 use super::{
-    AllocationId, MAX_REPLY, Output, Refusal, RelayId, Server,
+    AllocationId, MAX_EXPIRIES, MAX_REPLY, Output, Refusal, RelayId, Server,
     permission::{judge, passes},
     request::Request,
     response::Exchange,
@@ -278,7 +278,8 @@ impl Server {
 
     /// Ends what nobody has bound in time.
     pub(super) fn expire_connections(&mut self, now: u64) {
-        while let Some(connection) = self.connections.pop_expired(now) {
+        for _ in 0..MAX_EXPIRIES {
+            let Some(connection) = self.connections.pop_expired(now) else { break };
             self.handle_connection_close(connection);
             self.events.push_back(Event::Disconnected { connection });
         }

@@ -269,3 +269,21 @@ fn a_request_that_was_signed_for_another_server_is_not_ours() {
 
     assert_eq!(answer.unwrap().code(), 401);
 }
+
+#[test]
+fn gen_12_many_that_were_refreshed_are_looked_at_256_at_a_time() {
+    let mut world = World::new(unhurried());
+    for port in 10_000..10_300 {
+        let mut user = User::new(SocketAddr::from(([198, 51, 100, 1], port)));
+        user.allocate(&mut world);
+        assert_eq!(user.refresh(&mut world, 1_200).code(), 0);
+    }
+    let late = world.now + Duration::from_secs(600);
+
+    world.server.handle_timeout(late);
+    assert_eq!(world.server.poll_timeout(), Some(late));
+
+    world.server.handle_timeout(late);
+    assert_eq!(world.server.poll_timeout(), Some(late + Duration::from_secs(600)));
+    assert_eq!(world.server.counters().allocations, 300);
+}

@@ -365,3 +365,22 @@ fn tcp_25_and_ref_07_connections_end_with_the_family_of_their_peer() {
     assert_eq!(answer.code(), 0);
     assert_eq!(connections.map(|connection| is_over(&world, connection)), [false, true]);
 }
+
+#[test]
+fn tcp_15_many_that_nobody_binds_are_ended_256_at_a_time() {
+    let mut many = config(Everyone);
+    many.max_connections = 300;
+    let (mut world, mut user, relayed) = allocated_in(many);
+    assert_eq!(user.permit(&mut world, &[peer(1)]), 0);
+    for port in 10_000..10_300 {
+        assert!(world.incoming(SocketAddr::new(peer(1).ip(), port), relayed).is_some());
+    }
+    let late = world.now + Duration::from_secs(30);
+    let mut ended = || {
+        world.operate(|server| server.handle_timeout(late));
+        std::mem::take(&mut world.events).len()
+    };
+
+    // The first event is that of the allocation.
+    assert_eq!([ended(), ended()], [257, 44]);
+}
