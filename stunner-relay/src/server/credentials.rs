@@ -7,7 +7,7 @@ use stunner_proto::{
     attribute::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username},
 };
 
-use super::{Refusal, Server, millis};
+use super::{Refusal, Server, allocation::Allocation, millis};
 use crate::{Algorithm, Client, Config, Credential, Identity, UserId};
 
 /// The algorithms that are offered, the better one first (RFC 8656, section 6).
@@ -158,7 +158,7 @@ impl Server {
         } else {
             UserId::Name(unless_malformed(message.require::<Username<'_>>())?.as_str())
         };
-        let own = self.own(from);
+        let own = self.own(from, now);
         let by_token = own.is_some_and(|own| own.limit.is_some() && own.is(user, Algorithm::Md5));
         // Tokens have no realm (RFC 7635, section 4).
         let realm = if by_token { None } else { Some(unless_malformed(message.require::<Realm<'_>>())?) };
@@ -169,18 +169,22 @@ impl Server {
         }
         let algorithm = chosen.unwrap_or(Algorithm::Md5);
         let (message, known) = self.verify(message, user, algorithm, from, now)?;
-        if !self.is_repeated(&message, from) && !self.nonces.is_valid(nonce.as_str(), from.tuple.client, now)
-        {
+        let known_again = self.is_repeated(&message, from, now);
+        if !known_again && !self.nonces.is_valid(nonce.as_str(), from.tuple.client, now) {
             return Err(Refusal::StaleNonce);
         }
         let answer = if chosen.is_some() { Integrity::Sha256 } else { message.integrity() };
         Ok(Admitted { message: *message, known, answer: Some(answer) })
     }
 
-    /// The credential that the allocation on a client's five-tuple was made with.
-    fn own(&self, client: Client) -> Option<&Arc<Known>> {
+    /// The credential that the live allocation on a client's five-tuple was made with.
+    fn own(&self, client: Client, now: u64) -> Option<&Arc<Known>> {
+        self.live(client, now).map(|allocation| &allocation.rest.known)
+    }
+
+    fn live(&self, client: Client, now: u64) -> Option<&Allocation> {
         let id = self.table.by_tuple(&client.tuple)?;
-        self.table.get(id).map(|allocation| &allocation.rest.known)
+        self.table.get(id).filter(|allocation| allocation.is_live(now))
     }
 
     /// What the client chose of the offer. Who repeats the offer shows that nobody took the better one out on the way;
@@ -217,7 +221,7 @@ impl Server {
         now: u64,
     ) -> Result<(Authenticated<'p>, Arc<Known>), Refusal> {
         let outlives = self.config.sessions_outlive_credentials;
-        let own = self.own(client);
+        let own = self.own(client, now);
         let own = own.filter(|known| known.limit.is_none_or(|limit| now < limit)).filter(|known| {
             known.is(user, algorithm)
                 && (outlives || now < known.until && known.generation == self.generation)
@@ -272,10 +276,11 @@ impl Server {
     }
 
     /// Whether this is the request that made the client's allocation: it is answered again, however old its nonce is.
-    fn is_repeated(&self, message: &Message<'_>, from: Client) -> bool {
-        let found = self.table.by_tuple(&from.tuple).and_then(|relay| self.table.get(relay));
+    fn is_repeated(&self, message: &Message<'_>, from: Client, now: u64) -> bool {
         message.method() == Method::ALLOCATE
-            && found.is_some_and(|allocation| allocation.rest.created_by == message.transaction_id())
+            && self
+                .live(from, now)
+                .is_some_and(|allocation| allocation.rest.created_by == message.transaction_id())
     }
 }
 

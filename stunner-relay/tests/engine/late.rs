@@ -18,8 +18,8 @@ use stunner_proto::{
 use stunner_relay::{Client, Config, MAX_REPLY, Output, PeerPolicy, RelayOnly, Verdict};
 
 use crate::world::{
-    Answer, Everyone, LISTENER, Raw, SERVER_V6, User, World, allocated, allocated_in, client, config, peer,
-    peer_v6,
+    Answer, Everyone, LISTENER, Raw, SERVER_V6, User, Users, World, allocated, allocated_in, client, config,
+    peer, peer_v6,
 };
 
 fn allocate(user: &User) -> Vec<u8> {
@@ -180,4 +180,37 @@ fn gen_08_who_sends_a_fingerprint_gets_one() {
     assert_eq!(with(Method::BINDING, false), Fingerprint::Right);
     assert_eq!(with(Method::ALLOCATE, false), Fingerprint::Right);
     assert_eq!(with(Method::ALLOCATE, true), Fingerprint::Right);
+}
+
+#[test]
+fn rst_02_an_allocation_that_has_expired_and_was_not_swept_lends_its_credentials_to_no_other() {
+    let users = Users::new(&[("user", "pass")], Duration::ZERO);
+    let mut configured = config(Everyone);
+    configured.authenticator = users.clone();
+    let (mut world, user, _) = allocated_in(configured);
+    users.set("user", &[]);
+    let from = world.client(client(1), LISTENER);
+    let late = world.now + Duration::from_secs(600);
+    let bytes = allocate(&user);
+
+    let output = world.server.handle_client(&bytes, from, late, &mut [0; MAX_REPLY]);
+
+    assert!(matches!(output, Output::Reply(_)), "{output:?}");
+}
+
+#[test]
+fn sec_13_an_allocate_that_was_overheard_is_stale_though_what_it_made_was_not_swept() {
+    let mut configured = config(Everyone);
+    configured.nonce_lifetime = Duration::from_secs(60);
+    let mut world = World::new(configured);
+    let mut user = User::new(client(1));
+    user.challenge(&mut world);
+    let bytes = allocate(&user);
+    assert_eq!(user.exchange(&mut world, &bytes).map(|answer| answer.code()), Some(0));
+    let from = world.client(client(1), LISTENER);
+    let late = world.now + Duration::from_secs(600);
+
+    let output = world.server.handle_client(&bytes, from, late, &mut [0; MAX_REPLY]);
+
+    assert!(matches!(output, Output::Reply(_)), "{output:?}");
 }
