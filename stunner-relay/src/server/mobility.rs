@@ -109,6 +109,7 @@ impl Server {
             let asked = request.message.get::<Lifetime>()?;
             let family = requested_family(&request.message, Refusal::PeerAddressFamilyMismatch)?;
             let id = self.follow(request, family)?;
+            self.renew(id, request);
             let granted = self.grant(id, family, asked, request.now)?;
             let ticket = self.ticket(id);
             let response = request.exchange.success(reply).attribute(&Lifetime(granted));

@@ -18,13 +18,17 @@ impl Server {
         let message = &request.message;
         let asked = message.get::<Lifetime>()?;
         let family = requested_family(message, Refusal::PeerAddressFamilyMismatch)?;
-        if let Some(allocation) = self.table.get_mut(id).filter(|_| request.known.limit.is_some()) {
-            // A new token takes the place of the old one.
-            allocation.rest.known = request.known.clone();
-        }
+        self.renew(id, request);
         let granted = self.grant(id, family, asked, request.now)?;
         let response = request.exchange.success(reply).attribute(&Lifetime(granted));
         Ok(self.succeed(&request.exchange, response))
+    }
+
+    /// A new token takes the place of the old one.
+    pub(super) fn renew(&mut self, id: AllocationId, request: &Request<'_>) {
+        if let Some(allocation) = self.table.get_mut(id).filter(|_| request.known.limit.is_some()) {
+            allocation.rest.known = request.known.clone();
+        }
     }
 
     /// Gives one family, or all of an allocation, the time that was asked for, and says how many seconds that is; 0 ends

@@ -12,8 +12,8 @@ use aes_gcm::{
 use stunner_proto::{
     AttributeType, Key, MessageBuilder, Method,
     attribute::{
-        AccessToken, Lifetime, Nonce, RequestedTransport, ThirdPartyAuthorization, UnknownAttributes,
-        Username, XorPeerAddress,
+        AccessToken, Lifetime, MobilityTicket, Nonce, RequestedTransport, ThirdPartyAuthorization,
+        UnknownAttributes, Username, XorPeerAddress,
     },
 };
 use stunner_relay::{Config, OAuth};
@@ -221,4 +221,27 @@ fn oau_12_a_new_token_prolongs_and_its_key_takes_the_place_of_the_old() {
     holder.key = old;
     let with_old = holder.ask(&mut world, Method::REFRESH, false, |message| message);
     assert_eq!((with_new.code(), with_old.code()), (0, 401));
+}
+
+#[test]
+fn oau_12_and_mob_05_a_new_token_prolongs_when_its_client_moves() {
+    let (mut configured, clock) = with_tokens();
+    configured.mobility = true;
+    let mut world = World::new(configured);
+    let mut holder = Holder::new(&mut world, NOW, 600);
+    let allocated = holder.ask(&mut world, Method::ALLOCATE, true, |message| {
+        message.attribute(&RequestedTransport::UDP).attribute(&MobilityTicket(&[]))
+    });
+    let MobilityTicket(ticket) = allocated.get();
+    clock.fetch_add(500, Ordering::Relaxed);
+    world.run_for(std::time::Duration::from_secs(500));
+    holder.user = User::new(client(2));
+    holder.user.challenge(&mut world);
+    holder.token = token(&MAC_KEY, NOW + 500, 600);
+
+    let refreshed = holder.ask(&mut world, Method::REFRESH, true, |message| {
+        message.attribute(&Lifetime(600)).attribute(&MobilityTicket(ticket))
+    });
+
+    assert_eq!((refreshed.code(), refreshed.get::<Lifetime>()), (0, Lifetime(600)));
 }
