@@ -221,8 +221,9 @@ impl Mobility {
 
     /// Whether a request with the last ticket is the one that used it up, and came again.
     fn repeats(&self, serial: u32, this: Move) -> bool {
-        let last =
-            self.last.filter(|last| this.at - last.at < REPEAT && (last.by, last.to) == (this.by, this.to));
+        let last = self.last.filter(|last| {
+            this.at.saturating_sub(last.at) < REPEAT && (last.by, last.to) == (this.by, this.to)
+        });
         last.is_some() && serial.wrapping_add(1) == self.serial
     }
 }
