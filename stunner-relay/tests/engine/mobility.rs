@@ -6,9 +6,9 @@ use stunner_proto::{
     AttributeType, Method,
     attribute::{Lifetime, MobilityTicket},
 };
-use stunner_relay::Config;
+use stunner_relay::{Config, MAX_REPLY, Output};
 
-use crate::world::{Answer, Everyone, Received, User, World, client, config, config_of_many, peer};
+use crate::world::{Answer, Everyone, LISTENER, Received, User, World, client, config, config_of_many, peer};
 
 /// What asks for a ticket.
 const NO_TICKET: MobilityTicket<'static> = MobilityTicket(&[]);
@@ -281,6 +281,22 @@ fn mob_13_the_same_refresh_again_is_the_same_success_for_thirty_seconds() {
     let again = user.exchange(&mut call.world, &bytes).expect("an answer");
 
     assert_eq!((first.code(), again.code(), again.kinds()), (0, 0, first.kinds()));
+}
+
+#[test]
+fn mob_13_the_same_refresh_again_is_the_same_success_though_a_packet_before_it_was_looked_at_later() {
+    let mut call = Call::over_udp();
+    let user = call.at(client(2));
+    let bytes = signed(&user, &call.ticket);
+    let (from, mut reply) = (call.world.client(client(2), LISTENER), [0; MAX_REPLY]);
+    let later = call.world.now + Duration::from_millis(1);
+    let first = call.world.server.handle_client(&bytes, from, later, &mut reply);
+    assert!(matches!(first, Output::Reply(_)), "{first:?}");
+
+    let output = call.world.server.handle_client(&bytes, from, call.world.now, &mut reply);
+
+    let Output::Reply(len) = output else { panic!("{output:?}") };
+    assert_eq!(Answer(reply[..len].to_vec()).code(), 0);
 }
 
 #[test]
