@@ -268,7 +268,12 @@ impl Server {
         let Pending { exchange, wants, lifetime, ticket } = pending;
         let known = exchange.known.clone().ok_or(Refusal::Unauthenticated)?;
         self.check_limits(exchange.from, &known.user)?;
-        let expires = now + 1_000 * u64::from(self.effective(*lifetime, known.limit, now));
+        let seconds = self.effective(*lifetime, known.limit, now);
+        if seconds == 0 {
+            // Its token has ended meanwhile.
+            return Err(Refusal::Unauthenticated);
+        }
+        let expires = now + 1_000 * u64::from(seconds);
         let families = relayed.families();
         let halves = families.map(|half| half?.ok().map(|relayed| Half::new(relayed, wants.tcp, expires)));
         let failed = FAMILIES.into_iter().zip(families);

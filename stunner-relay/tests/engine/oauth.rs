@@ -73,16 +73,25 @@ impl Holder {
         shown: bool,
         build: impl FnOnce(MessageBuilder<'_>) -> MessageBuilder<'_>,
     ) -> Answer {
+        self.request(world, method, shown, build).expect("an answer")
+    }
+
+    fn request(
+        &self,
+        world: &mut World,
+        method: Method,
+        shown: bool,
+        build: impl FnOnce(MessageBuilder<'_>) -> MessageBuilder<'_>,
+    ) -> Option<Answer> {
         let (nonce, sealed) = &self.token;
         let token = AccessToken::new(nonce, sealed).expect("a short token");
-        let answer = self.user.request(world, method, |message| {
+        self.user.request(world, method, |message| {
             build(message)
                 .attribute(&Username::new(self.identifier).expect("a name"))
                 .attribute(&Nonce::new(&self.user.nonce).expect("a nonce"))
                 .maybe(shown.then_some(token).as_ref())
                 .integrity(&self.key)
-        });
-        answer.expect("an answer")
+        })
     }
 
     fn allocate(&self, world: &mut World) -> Answer {
@@ -244,4 +253,21 @@ fn oau_12_and_mob_05_a_new_token_prolongs_when_its_client_moves() {
     });
 
     assert_eq!((refreshed.code(), refreshed.get::<Lifetime>()), (0, Lifetime(600)));
+}
+
+#[test]
+fn oau_10_a_token_that_ends_while_sockets_are_bound_makes_no_allocation() {
+    let (config, _) = with_tokens();
+    let mut world = World::new(config);
+    let holder = Holder::new(&mut world, NOW - 604, 600);
+    world.held = Some(Vec::new());
+    let udp = RequestedTransport::UDP;
+    assert_eq!(holder.request(&mut world, Method::ALLOCATE, true, |message| message.attribute(&udp)), None);
+    world.run_for(std::time::Duration::from_millis(1));
+
+    world.bind_held();
+    world.settle();
+
+    let answer = Answer(world.take(client(1)).pop().expect("an answer").1);
+    assert_eq!((answer.code(), world.sockets()), (401, 0));
 }
