@@ -84,7 +84,7 @@ impl Challenges {
             self.second = now / 1_000;
             self.counts.fill(0);
         }
-        let bits = match source {
+        let bits = match source.to_canonical() {
             IpAddr::V4(ip) => u64::from(ip.to_bits()),
             // A network of one client, of which it has all addresses.
             IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
@@ -102,9 +102,9 @@ impl std::fmt::Debug for Challenges {
     }
 }
 
-/// The network that a client's address is counted for.
+/// The network that a client's address is counted for. A socket for both families sees IPv4 inside IPv6.
 pub(super) fn source(ip: IpAddr, (v4, v6): (u8, u8)) -> IpAddr {
-    match ip {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(v4.min(32))).unwrap_or(0);
             Ipv4Addr::from_bits(ip.to_bits() & mask).into()
@@ -181,6 +181,16 @@ mod tests {
 
         assert_eq!((admitted(one, 0), admitted(other, 999), admitted(one, 999)), (10, 10, 0));
         assert_eq!(admitted(one, 1_000), 10);
+    }
+
+    #[test]
+    fn sec_08_and_11_clients_in_ipv4_are_counted_one_by_one_where_a_socket_is_for_both_families() {
+        let mut challenges = Challenges::new(&mut StdRng::from_seed([7; 32]));
+        let [one, other] = ["::ffff:198.51.100.1", "::ffff:198.51.100.2"].map(|ip| ip.parse().unwrap());
+        let mut admitted = |source| (0..20).filter(|_| challenges.admits(source, 10, 0)).count();
+
+        assert_eq!((admitted(one), admitted(other)), (10, 10));
+        assert_eq!(source(one, (32, 64)), IpAddr::from([198, 51, 100, 1]));
     }
 
     #[test]
