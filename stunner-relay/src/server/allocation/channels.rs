@@ -86,8 +86,11 @@ impl Channels {
         }
         // Either end may be left over from a binding that has expired.
         if numbered.is_some() || self.bound_to(peer).is_some() || self.entries.len() >= max {
+            let before = self.entries.len();
             self.entries.retain(|entry| now < entry.expires);
-            self.index = None;
+            if self.entries.len() < before {
+                self.index = None;
+            }
         }
         if self.entries.len() >= max {
             self.reindex();

@@ -79,9 +79,12 @@ impl Permissions {
     pub(crate) fn make_room(&mut self, peers: &[IpAddr], max: usize, now: u64) -> Result<(), Refusal> {
         let new = |this: &Self| peers.iter().filter(|&&peer| this.position(peer).is_none()).count();
         if self.entries.len() + new(self) > max {
+            let before = self.entries.len();
             self.entries.retain(|entry| now < entry.expires);
-            self.index = None;
-            self.reindex();
+            if self.entries.len() < before {
+                self.index = None;
+                self.reindex();
+            }
         }
         if self.entries.len() + new(self) > max { Err(Refusal::InsufficientCapacity) } else { Ok(()) }
     }
