@@ -198,6 +198,12 @@ impl Allocation {
         self.half.as_ref().is_some_and(|half| half.tcp)
     }
 
+    /// Whether its client is nowhere: its connection has ended, and it may come back with its ticket.
+    #[inline]
+    pub(super) const fn is_stranded(&self) -> bool {
+        self.client.tuple.client.port() == 0
+    }
+
     /// Whether anything of it lives.
     pub(super) fn is_live(&self, now: u64) -> bool {
         self.halves().any(|half| now < half.expires)

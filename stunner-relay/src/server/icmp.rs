@@ -56,7 +56,7 @@ impl Server {
         let now = self.time(now);
         let icmp = error.attribute(peer.ip())?;
         let judged = self.permission(relay.allocation, peer, now)?;
-        let allocation = self.table.get(relay.allocation)?;
+        let allocation = self.table.get(relay.allocation).filter(|allocation| !allocation.is_stranded())?;
         allocation.half(relay.family, now)?;
         // No policy says anything about a port that is not known.
         if peer.port() != 0 && !passes(&self.config, allocation, judged.verdict, peer) {

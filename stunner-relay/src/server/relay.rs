@@ -127,7 +127,9 @@ impl Server {
     #[inline]
     fn passes(&self, id: AllocationId, judged: Judged, peer: SocketAddr) -> bool {
         self.table.get(id).is_some_and(|allocation| {
-            !allocation.is_tcp() && passes(&self.config, allocation, judged.verdict, peer)
+            !allocation.is_tcp()
+                && !allocation.is_stranded()
+                && passes(&self.config, allocation, judged.verdict, peer)
         })
     }
 

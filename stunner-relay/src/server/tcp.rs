@@ -205,7 +205,7 @@ impl Server {
         let allocation = self.table.get(relay.allocation).filter(|allocation| allocation.is_tcp())?;
         allocation.half(relay.family, now)?;
         let room = allocation.rest.connections.len() < self.config.max_connections;
-        if !room || !passes(&self.config, allocation, judged.verdict, peer) {
+        if !room || allocation.is_stranded() || !passes(&self.config, allocation, judged.verdict, peer) {
             return None;
         }
         let client = allocation.client;

@@ -6,11 +6,11 @@ use stunner_proto::{
     AttributeType, Class, Method, TransactionId,
     attribute::{Data, MobilityTicket, RequestedTransport, XorPeerAddress},
 };
-use stunner_relay::{Closed, Event, MAX_REPLY, Output};
+use stunner_relay::{Bandwidth, Closed, Event, MAX_REPLY, Output};
 
 use crate::{
     mobility::{Call, ticket},
-    world::{Answer, LISTENER, Received, User, World, client, message, peer},
+    world::{Answer, Everyone, LISTENER, Received, User, World, client, config, message, peer},
 };
 
 /// Why the allocation ended, if it has.
@@ -265,4 +265,29 @@ fn sec_05_an_allocation_does_not_move_to_a_relayed_transport_address_of_its_own_
     let answer = ask_through(&mut call.world, &second, &bytes);
 
     assert_eq!(answer.code(), 403);
+}
+
+#[test]
+fn alc_50_what_comes_for_a_client_that_is_nowhere_is_dropped_and_takes_nothing_from_its_rate() {
+    let mut limited = config(Everyone);
+    limited.mobility = true;
+    limited.user_bandwidth = Some(Bandwidth { bytes_per_second: 0, burst: 10 });
+    let mut world = World::new(limited);
+    world.connect(client(1));
+    let mut user = User::new(client(1));
+    let answer = user.ask_to_allocate(&mut world, |message| message.attribute(&MobilityTicket(&[])));
+    let (relayed, ticket) = (answer.relayed(), ticket(&answer));
+    assert_eq!(user.permit(&mut world, &[peer(1)]), 0);
+    world.disconnect(client(1));
+
+    world.send(peer(1), relayed, &[7; 10]);
+    world.settle();
+
+    let counters = world.server.counters();
+    assert_eq!((counters.dropped_from_peers, counters.traffic.packets_to_client), (1, 0));
+    let mut second = User { address: client(2), nonce: String::new(), ..user };
+    let refreshed =
+        second.ask(&mut world, Method::REFRESH, |message| message.attribute(&MobilityTicket(&ticket)));
+    assert_eq!(refreshed.code(), 0);
+    assert!(second.hears(&mut world, peer(1), relayed));
 }
