@@ -158,7 +158,7 @@ impl Server {
         } else {
             UserId::Name(unless_malformed(message.require::<Username<'_>>())?.as_str())
         };
-        let own = self.own(from, now);
+        let own = self.own(&message, from, now);
         let by_token = own.is_some_and(|own| own.limit.is_some() && own.is(user, Algorithm::Md5));
         // Tokens have no realm (RFC 7635, section 4).
         let realm = if by_token { None } else { Some(unless_malformed(message.require::<Realm<'_>>())?) };
@@ -177,9 +177,10 @@ impl Server {
         Ok(Admitted { message: *message, known, answer: Some(answer) })
     }
 
-    /// The credential that the live allocation on a client's five-tuple was made with.
-    fn own(&self, client: Client, now: u64) -> Option<&Arc<Known>> {
-        self.live(client, now).map(|allocation| &allocation.rest.known)
+    /// The credential that the live allocation on a client's five-tuple was made with, or the one that is to come there.
+    fn own(&self, message: &Message<'_>, client: Client, now: u64) -> Option<&Arc<Known>> {
+        let found = self.live(client, now).or_else(|| self.followed(message, now));
+        found.map(|allocation| &allocation.rest.known)
     }
 
     fn live(&self, client: Client, now: u64) -> Option<&Allocation> {
@@ -221,7 +222,7 @@ impl Server {
         now: u64,
     ) -> Result<(Authenticated<'p>, Arc<Known>), Refusal> {
         let outlives = self.config.sessions_outlive_credentials;
-        let own = self.own(client, now);
+        let own = self.own(&message, client, now);
         let own = own.filter(|known| known.limit.is_none_or(|limit| now < limit)).filter(|known| {
             known.is(user, algorithm)
                 && (outlives || now < known.until && known.generation == self.generation)

@@ -6,12 +6,13 @@ use aes_gcm::{
 };
 use rand::{Rng, rngs::StdRng};
 use stunner_proto::{
-    AttributeType, TransactionId,
+    AttributeType, Message, Method, TransactionId,
     attribute::{AddressFamily, Lifetime, MobilityTicket},
 };
 
 use super::{
     AllocationId, MAX_REPLY, Refusal, Server,
+    allocation::Allocation,
     request::{Handled, Request, requested_family},
 };
 use crate::{Client, Closed, FiveTuple};
@@ -116,6 +117,16 @@ impl Server {
             let response = response.maybe(ticket.as_ref().map(|ticket| MobilityTicket(ticket)).as_ref());
             Ok(self.succeed(&request.exchange, response))
         })
+    }
+
+    /// The live allocation whose ticket a Refresh shows, be it good or used up.
+    pub(super) fn followed(&self, message: &Message<'_>, now: u64) -> Option<&Allocation> {
+        if !self.config.mobility || message.method() != Method::REFRESH {
+            return None;
+        }
+        let MobilityTicket(ticket) = message.get().ok()??;
+        let (id, _) = self.tickets.open(ticket)?;
+        self.table.get(id).filter(|allocation| allocation.is_live(now))
     }
 
     /// The checks of RFC 8016, section 3.2.2, and the new five-tuple beside the old.

@@ -10,7 +10,7 @@ use std::{
 
 use stunner_proto::{
     Key, Method,
-    attribute::{Lifetime, RequestedTransport},
+    attribute::{Lifetime, MobilityTicket, RequestedTransport},
 };
 use stunner_relay::{Algorithm, Authenticator, Credential, Identity, SharedSecret};
 
@@ -135,6 +135,7 @@ fn temporary(outlives: bool) -> (World, User, Arc<AtomicU64>) {
     let mut configured = config(Everyone);
     configured.authenticator = Arc::new(SharedSecret::new("secret", move || time.load(Ordering::Relaxed)));
     configured.sessions_outlive_credentials = outlives;
+    configured.mobility = true;
     let mut world = World::new(configured);
     let password = stunner_auth::password(NAME, &"secret".into()).expose().to_owned().leak();
     let mut user = User::named(client(1), NAME, password);
@@ -172,6 +173,22 @@ fn rst_07_an_allocation_ends_with_its_credential_where_the_server_is_told_so() {
     assert_eq!(codes(&mut world, &mut user), [0; 3]);
     pass(&mut world, &clock, 2);
     assert_eq!(codes(&mut world, &mut user), [401; 3]);
+}
+
+#[test]
+fn rst_07_and_mob_05_an_allocation_that_may_outlive_its_credential_may_follow_its_client_then() {
+    for (outlives, code) in [(true, 0), (false, 401)] {
+        let (mut world, user, clock) = temporary(outlives);
+        let at = |n| User { address: client(n), nonce: String::new(), ..user.clone() };
+        let answer = at(2).ask_to_allocate(&mut world, |message| message.attribute(&MobilityTicket(&[])));
+        let MobilityTicket(ticket) = answer.get();
+        pass(&mut world, &clock, 61);
+
+        let moved =
+            at(3).ask(&mut world, Method::REFRESH, |message| message.attribute(&MobilityTicket(ticket)));
+
+        assert_eq!(moved.code(), code, "{outlives}");
+    }
 }
 
 #[test]
