@@ -366,3 +366,23 @@ async fn who_has_an_allocation_loses_no_place() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn nobody_has_a_place_that_is_never_drawn() {
+    LocalSet::new()
+        .run_until(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+            let server = listener.local_addr().expect("an address");
+            let mut last = connect(worker_of(1), listener).await;
+            bind(&mut last).await;
+
+            for _ in 0..20 {
+                let mut next = TcpStream::connect(server).await.expect("a connection");
+                bind(&mut next).await;
+
+                assert_eq!(last.read(&mut [0]).await.expect("the end of the stream"), 0);
+                last = next;
+            }
+        })
+        .await;
+}
