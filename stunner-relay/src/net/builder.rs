@@ -154,6 +154,8 @@ impl TurnServerBuilder {
     }
 
     /// How many allocations one user may have on one worker; no limit by default.
+    ///
+    /// As many ports are kept for it under reservation tokens, on all workers together.
     pub fn user_quota(mut self, allocations: usize) -> Self {
         self.quota = Some(allocations);
         self

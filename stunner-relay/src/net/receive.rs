@@ -45,8 +45,8 @@ impl<N: Network> Worker<N> {
         let mut batch = self.batch.borrow_mut();
         self.make_room(&mut batch);
         let place = batch.taken();
-        if socket.try_recv(&mut batch).is_err() {
-            return false;
+        if let Err(error) = socket.try_recv(&mut batch) {
+            return leaves_more(&error);
         }
         let more = !batch.has_room();
         self.count_dropped(dropped, socket.dropped());
@@ -84,8 +84,8 @@ impl<N: Network> Worker<N> {
         let mut batch = self.batch.borrow_mut();
         self.make_room(&mut batch);
         let place = batch.taken();
-        if socket.try_recv(&mut batch).is_err() {
-            return false;
+        if let Err(error) = socket.try_recv(&mut batch) {
+            return leaves_more(&error);
         }
         let more = !batch.has_room();
         self.count_dropped(dropped, socket.dropped());
@@ -164,6 +164,11 @@ impl<N: Network> Worker<N> {
         }
         true
     }
+}
+
+/// Whether there may be more behind what could not be received: an error other than that there is nothing concerns one packet.
+fn leaves_more(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::WouldBlock
 }
 
 /// A listener hears of no errors, unless its maker asked for that. They are nobody's, and taken out all the same: it would be

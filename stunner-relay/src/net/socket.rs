@@ -77,8 +77,9 @@ pub trait DatagramSocket: 'static {
     /// emptied the socket, or was left by it for want of room, makes it ready.
     ///
     /// The future is dropped wherever it waits when the allocation ends; nothing is lost by that, as it takes nothing out.
-    /// A task that is always ready keeps others from running: what is not made of tokio's sockets or channels, which see
-    /// to it, has to yield from time to time, for instance by tokio's `coop::consume_budget`.
+    /// A task that is always ready keeps others from running. The worker yields where a batch is full; what is ready again and
+    /// again for less has to yield from time to time itself, for instance by tokio's `coop::consume_budget`: tokio's sockets
+    /// do not see to that where they are waited for by their `readable` or `ready`.
     ///
     /// # Errors
     /// There will never be anything to receive any more. Nobody waits for this socket again; it can still send, and goes
@@ -152,7 +153,7 @@ pub(super) fn send_all(socket: &impl DatagramSocket, mut datagrams: &[Datagram<'
 pub struct Ready {
     /// There may be datagrams.
     pub data: bool,
-    /// There may be [errors](DatagramSocket::try_recv_error). Nobody takes those of a listener.
+    /// There may be [errors](DatagramSocket::try_recv_error). Those of a listener are taken out, and told nobody.
     pub error: bool,
 }
 

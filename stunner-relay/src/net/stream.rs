@@ -39,8 +39,8 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Connections of one worker, where it may have as many files.
 const MAX_CONNECTIONS: usize = 8_192;
 
-/// So many connections are looked at for one that may be closed for another.
-const LOOKS: usize = 16;
+/// So many places are looked at for a connection that may be closed for another, and then as many connections.
+const LOOKS: usize = 64;
 
 /// How many connections one of so many workers may have: half of the files at most are theirs all together, for allocations
 /// need some, too.
@@ -144,8 +144,12 @@ impl<N: Network> Worker<N> {
         if connections.len() < self.max_connections {
             return true;
         }
-        let drawn = (0..LOOKS).filter_map(|_| connections.get(rand::random_range(0..connections.len())));
-        let mut strangers = drawn.filter(|found| !found.closed.get() && !self.has_allocation(&found.tuple));
+        // Keys are not the numbers below the length: who comes before another has gone has a greater one.
+        let drawn = (0..LOOKS).filter_map(|_| connections.get(rand::random_range(0..connections.capacity())));
+        // Where many places are empty, and there is little to draw from.
+        let first = connections.iter().map(|(_, found)| found).take(LOOKS);
+        let mut strangers =
+            drawn.chain(first).filter(|found| !found.closed.get() && !self.has_allocation(&found.tuple));
         let Some(stranger) = strangers.next() else { return false };
         tracing::debug!(client = %stranger.tuple.client, "a connection without an allocation was closed for another one");
         stranger.close();

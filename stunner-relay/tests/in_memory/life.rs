@@ -281,3 +281,27 @@ async fn many_allocations_that_expire_at_once_end_at_once() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_before_the_worker_has_heard_that_it_drains_gets_nothing_either() {
+    for (alternates, code) in [(vec![], 508), (vec![peer_address(3_478)], 300)] {
+        in_memory(async {
+            let network = Switchboard::default();
+            let server = builder().unauthenticated().start_on(network.clone(), [listener(&network)]);
+            let server = server.expect("a server in memory");
+            let client = network.bind(client_address(1)).expect("a free address");
+            turns().await;
+
+            // The worker is woken for what has arrived, and then for this.
+            let drains = async {
+                sleep(DELAY).await;
+                server.drain(&alternates);
+            };
+            let (answer, ()) = tokio::join!(ask(&client, |message| message), drains);
+
+            let answer = Message::parse(&answer).expect("a message");
+            assert_eq!(answer.require::<ErrorCode<'_>>().map(|error| error.code()).ok(), Some(code));
+        })
+        .await;
+    }
+}

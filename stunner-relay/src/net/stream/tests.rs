@@ -366,3 +366,28 @@ async fn who_has_an_allocation_loses_no_place() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn however_many_come_at_once_as_many_have_a_place_as_there_are_and_none_for_ever() {
+    LocalSet::new()
+        .run_until(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+            let server = listener.local_addr().expect("an address");
+            let worker = worker_of(1);
+            let _first = connect(worker.clone(), listener).await;
+            let come = || std::net::TcpStream::connect(server).expect("a connection");
+
+            let _others = [(); 20].map(|()| come());
+            let mut last = TcpStream::connect(server).await.expect("a connection");
+            bind(&mut last).await;
+
+            let is_open = |(_, found): &(usize, &Rc<Connection>)| !found.closed.get();
+            assert_eq!(worker.connections.borrow().iter().filter(is_open).count(), 1);
+            while worker.connections.borrow().len() > 1 {
+                yield_now().await;
+            }
+            bind(&mut TcpStream::connect(server).await.expect("a connection")).await;
+            assert_eq!(last.read(&mut [0]).await.expect("the end of the stream"), 0);
+        })
+        .await;
+}
