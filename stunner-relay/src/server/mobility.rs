@@ -176,12 +176,13 @@ impl Server {
     }
 
     /// Whether allocations move, and to there. Two that were each other's clients would send what comes to one of them to and
-    /// fro for ever.
+    /// fro for ever. A stream comes from no relayed transport address, though its port may have the same number.
     fn may_move(&self, to: &FiveTuple) -> Result<(), Refusal> {
         if !self.config.mobility {
             return Err(Refusal::MobilityForbidden);
         }
-        if self.config.relays.is_live(to.client) { Err(Refusal::Forbidden) } else { Ok(()) }
+        let is_relay = !to.transport.is_stream() && self.config.relays.is_live(to.client);
+        if is_relay { Err(Refusal::Forbidden) } else { Ok(()) }
     }
 
     /// Whether a five-tuple belongs to another allocation; one that has expired makes way.
@@ -241,9 +242,12 @@ impl Mobility {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Instant};
+
     use rand::SeedableRng;
 
     use super::*;
+    use crate::{Config, LiveRelays, RelayOnly, StaticUser, Transport};
 
     fn ticket() -> (Tickets, AllocationId, [u8; LEN]) {
         let mut rng = StdRng::from_seed([7; 32]);
@@ -282,5 +286,26 @@ mod tests {
         let [first, second] = [0, 1].map(|_| tickets.seal(id, 3, &mut rng));
 
         assert_ne!(first[12..24], second[12..24]);
+    }
+
+    #[test]
+    fn a_stream_may_have_the_number_of_a_relayed_port_and_is_moved_to() {
+        let relayed = ([203, 0, 113, 1], 50_000).into();
+        let mut config = Config::new("example.com", StaticUser::new("user", "pass"), RelayOnly::new());
+        config.mobility = true;
+        config.relays = Arc::new(LiveRelays::new(&[[203, 0, 113, 1].into()]));
+        config.relays.set(relayed, true);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an Instant can be made in no other way, and only differences count"
+        )]
+        let server = Server::new(Arc::new(config), [7; 32], Instant::now());
+        let may_move = |transport| {
+            let server_address = ([203, 0, 113, 1], 3478).into();
+            server.may_move(&FiveTuple { client: relayed, server: server_address, transport })
+        };
+
+        assert_eq!(may_move(Transport::Tcp), Ok(()));
+        assert_eq!(may_move(Transport::Udp), Err(Refusal::Forbidden));
     }
 }
